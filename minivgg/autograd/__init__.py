@@ -1,0 +1,1 @@
+"""Graphs and their differentiation; no mathematics of networks."""

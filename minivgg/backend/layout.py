@@ -1,0 +1,63 @@
+"""Channels-last storage beneath an (N, C, H, W) shape.
+
+Every image batch has the shape (N, C, H, W). How its numbers lie in memory is told by the strides alone.
+On the CPU the ops store them as (N, H, W, C): a pixel's channels are neighbours, so that a convolution
+is a matrix product over contiguous rows. `nhwc` and `as_nchw` are the way in and out; the other functions
+make new arrays that keep this storage, where `np.pad`, `np.zeros_like` or `x.copy()` might lose it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, array_module
+
+__all__ = ["as_nchw", "empty", "nhwc", "pad", "random_like", "zeros"]
+
+
+def nhwc(x: Array) -> Array:
+    """x (N, C, H, W) as a contiguous array (N, H, W, C); no copy if it is stored so already."""
+    return array_module(x).ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def as_nchw(x: Array) -> Array:
+    """x (N, H, W, C) seen as (N, C, H, W); never a copy."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def empty(shape: tuple[int, int, int, int], like: Array) -> Array:
+    """An uninitialised (N, C, H, W) array, stored channels-last, of `like`'s library and dtype."""
+    n, c, h, w = shape
+    return as_nchw(array_module(like).empty((n, h, w, c), like.dtype))
+
+
+def zeros(shape: tuple[int, int, int, int], like: Array) -> Array:
+    """An (N, C, H, W) array of zeros, stored channels-last, of `like`'s library and dtype."""
+    n, c, h, w = shape
+    return as_nchw(array_module(like).zeros((n, h, w, c), like.dtype))
+
+
+def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], value: float = 0.0) -> Array:
+    """x (N, C, H, W) with `rows` and `columns` of `value` (before, after) around each image; x itself if none."""
+    if not any((*rows, *columns)):
+        return x
+    n, c, h, w = x.shape
+    (top, bottom), (left, right) = rows, columns
+    out = zeros((n, c, h + top + bottom, w + left + right), x) if value == 0 else empty((n, c, h + top + bottom, w + left + right), x)
+    if value != 0:
+        out[...] = value
+    out[:, :, top : top + h, left : left + w] = x
+    return out
+
+
+def random_like(x: Array, rng: np.random.Generator) -> Any:
+    """Uniform float32 numbers in [0, 1) of x's shape, on the host.
+
+    Drawn in logical order, for images (N, H, W, C), so that neither x's strides nor its device can change them.
+    """
+    if x.ndim != 4:
+        return rng.random(x.shape, dtype=np.float32)
+    n, c, h, w = x.shape
+    return as_nchw(rng.random((n, h, w, c), dtype=np.float32))

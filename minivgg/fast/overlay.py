@@ -1,0 +1,64 @@
+"""The overlay: one table that says which kernel stands in for which op.
+
+    (op class, "forward" | "backward", library) → [(when, kernel), …]
+
+The first kernel whose `when(call, *arrays)` holds is used, otherwise the op's own forward or rules.
+
+    forward kernel    kernel(call, *arrays) → y; it also saves on `call` what the op's forward would
+    backward kernel   kernel(call, gy, saved, shapes, wanted) → one gradient per operand, None where not wanted.
+                      `saved` maps names to the arrays that the wanted rules read. Used only when no graph of the
+                      gradient is being recorded.
+
+Kernels do not change their inputs and accept any strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..autograd.op import Op
+from ..backend.arrays import array_module
+
+__all__ = ["Kernel", "find", "kernel", "table"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A registered kernel: `bound` is its largest error relative to the result's largest element, in float32."""
+
+    function: Callable[..., Any]
+    when: Callable[..., bool]
+    bound: float
+
+
+table: dict[tuple[type[Op], str, str], list[Kernel]] = {}
+
+
+def kernel(
+    op_class: type[Op], phase: str, library: str, *, bound: float, when: Callable[..., bool] = lambda *_: True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function for `op_class`. Its docstring justifies `bound`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        table.setdefault((op_class, phase, library), []).append(Kernel(function, when, bound))
+        return function
+
+    return register
+
+
+def find(call: Op, phase: str, arrays: Iterable[Any]) -> Callable[..., Any] | None:
+    """The kernel for this call, or None."""
+    if (type(call), phase) not in _served:
+        return None
+    arrays = list(arrays)
+    for candidate in table.get((type(call), phase, array_module(*arrays).__name__), ()):
+        if candidate.when(call, *arrays):
+            return candidate.function
+    return None
+
+
+from .cpu import batch_norm as _batch_norm  # noqa: E402, F401  registers its kernels in the table above
+
+_served = {(op_class, phase) for op_class, phase, _ in table}

@@ -1,0 +1,69 @@
+"""The one writer: a file is either the old one or the whole new one, whatever happens in between.
+
+A temporary file in the same folder is written, flushed and fsynced, renamed over the target, and the
+folder is fsynced so that the rename itself survives a power cut. Readers never see half a file, and a
+kill at any instant leaves at most a temporary file, which `remove_orphans` sweeps away at the next start.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from .errors import StorageError
+
+__all__ = ["remove_orphans", "write_atomically"]
+
+_SUFFIX = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Replace `path` by `content` in one step, keeping the permissions of a file already there.
+
+    Text is encoded as UTF-8. Raises StorageError when the disk is full or the folder cannot be written;
+    the old file is then untouched.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    try:
+        free = shutil.disk_usage(path.parent).free
+        if free < len(data):
+            raise OSError(errno.ENOSPC, f"{len(data):,} bytes are needed, {free:,} are free", str(path))
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(partial, mode)
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "Free some space" if error.errno in _FULL else "Check the folder and its permissions"
+        raise StorageError(f"cannot write {path}: {error.strerror or error}. {remedy}; the old file is unchanged.") from None
+    except BaseException:  # Ctrl-C in the middle: leave nothing half-written behind
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def remove_orphans(folder: str | Path) -> list[Path]:
+    """Delete what killed writers left in `folder`, and return the paths."""
+    orphans = sorted(Path(folder).glob(f".*{_SUFFIX}"))
+    for orphan in orphans:
+        orphan.unlink(missing_ok=True)
+    return orphans
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,38 @@
+"""Layers and their composition: parameters under names, on top of the ops. No array library is touched here."""
+
+from . import init as init
+from .layers import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    CrossEntropyLoss,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+)
+from .module import Buffer, Module, Parameter
+from .summary import Summary, summary
+
+__all__ = [
+    "AdaptiveAvgPool2d",
+    "BatchNorm2d",
+    "Buffer",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Linear",
+    "LocalResponseNorm",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Summary",
+    "init",
+    "summary",
+]
