@@ -44,7 +44,9 @@ def layers_of_torch(torch: Any, model: Any) -> Any:
     network.add_module("avgpool", t.AdaptiveAvgPool2d(model.avgpool.output_size))
     network.add_module("flatten", t.Flatten())
     network.add_module("classifier", classifier)
-    network.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(a).copy().reshape(a.shape)) for name, a in model.state_dict().items()})
+    network.load_state_dict(
+        {name: torch.from_numpy(np.ascontiguousarray(a).copy().reshape(a.shape)) for name, a in model.state_dict().items()}
+    )
     return network.to(memory_format=torch.channels_last)
 
 
@@ -62,7 +64,10 @@ def check_agreement(torch: Any, model: Any, network: Any, images: Any, targets: 
     theirs.backward()
     gradients = {name: p.grad.numpy() for name, p in network.named_parameters()}
     total = np.sqrt(sum(float((g**2).sum()) for g in gradients.values()))
-    errors = {name: float(np.linalg.norm(p.grad - gradients[name]) / max(np.linalg.norm(gradients[name]), 1e-3 * total)) for name, p in model.named_parameters()}
+    errors = {
+        name: float(np.linalg.norm(p.grad - gradients[name]) / max(np.linalg.norm(gradients[name]), 1e-3 * total))
+        for name, p in model.named_parameters()
+    }
     place = max(errors, key=lambda name: errors[name])
     model.to(dtype="float32")
     network.float()
@@ -70,8 +75,15 @@ def check_agreement(torch: Any, model: Any, network: Any, images: Any, targets: 
         ours32 = ops.cross_entropy(model(mv.Tensor(images)), targets).item()
     with torch.no_grad():
         theirs32 = torch.nn.functional.cross_entropy(network(torch.from_numpy(images)), torch.from_numpy(targets)).item()
-    print(f"before timing: float64 loss {ours.item():.12f} (minivgg) {theirs.item():.12f} (torch), largest relative error of a gradient {errors[place]:.1e} ({place}); float32 loss {ours32:.6f}, {theirs32:.6f}")
-    if abs(ours.item() - theirs.item()) > 1e-9 * abs(theirs.item()) or errors[place] > 1e-9 or abs(ours32 - theirs32) > 1e-5 * abs(theirs32):
+    print(
+        f"before timing: float64 loss {ours.item():.12f} (minivgg) {theirs.item():.12f} (torch), "
+        f"largest relative error of a gradient {errors[place]:.1e} ({place}); float32 loss {ours32:.6f}, {theirs32:.6f}"
+    )
+    if (
+        abs(ours.item() - theirs.item()) > 1e-9 * abs(theirs.item())
+        or errors[place] > 1e-9
+        or abs(ours32 - theirs32) > 1e-5 * abs(theirs32)
+    ):
         sys.exit("loss or gradients disagree: timing two different computations would mean nothing.")
     network.zero_grad()
 
@@ -96,6 +108,7 @@ def kept_by_torch(torch: Any, network: Any, images: Any, targets: Any) -> int:
 
 
 def main() -> None:
+    """Parse the arguments, check agreement, time, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", choices=["torch", "none"], default="torch")
     parser.add_argument("--model", default="vgg11_bn", choices=sorted(models.MODELS))
@@ -156,10 +169,16 @@ def main() -> None:
             times[name].append((time.perf_counter() - start) / args.steps)
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        print(f"{name:8} {median * 1e3:8.1f} ms a step (rounds {', '.join(f'{s * 1e3:.0f}' for s in seconds)}), {args.batch / median:.0f} images/s")
+        print(
+            f"{name:8} {median * 1e3:8.1f} ms a step (rounds {', '.join(f'{s * 1e3:.0f}' for s in seconds)}), "
+            f"{args.batch / median:.0f} images/s"
+        )
     if "torch" in times:
         ratios = [t / o for t, o in zip(times["torch"], times["minivgg"], strict=True)]
-        print(f"ratio torch / minivgg: median {statistics.median(ratios):.2f}, spread {min(ratios):.2f} to {max(ratios):.2f} (above 1: minivgg is faster)")
+        print(
+            f"ratio torch / minivgg: median {statistics.median(ratios):.2f}, spread {min(ratios):.2f} to {max(ratios):.2f} "
+            "(above 1: minivgg is faster)"
+        )
         loss = ops.cross_entropy(model(x), targets)
         kept, torch_kept = mv.kept_bytes(loss), kept_by_torch(torch, network, images, targets)
         print(f"kept for backward: minivgg {kept / 2**20:.1f} MiB, torch {torch_kept / 2**20:.1f} MiB, ratio {kept / torch_kept:.2f}")

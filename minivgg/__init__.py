@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from .autograd.core import Op, Tensor, grad
     from .autograd.mode import check_finite, frozen_state, keep_statistics, lock_arrays, no_grad, reference
     from .autograd.trace import Tape, kept_bytes, trace
-    from .backend.device import Device
-    from .fast import threads
+    from .backend.device import Device, threads
 
 __version__ = "0.1.0"
 
@@ -56,8 +55,7 @@ _HOMES = {
     "autograd.core": ("Op", "Tensor", "grad"),
     "autograd.mode": ("check_finite", "frozen_state", "keep_statistics", "lock_arrays", "no_grad", "reference"),
     "autograd.trace": ("Tape", "kept_bytes", "trace"),
-    "backend.device": ("Device",),
-    "fast": ("threads",),
+    "backend.device": ("Device", "threads"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -34,13 +34,13 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         if free < len(data):
             raise OSError(errno.ENOSPC, f"{len(data):,} bytes are needed, {free:,} are free", str(path))
         mode = path.stat().st_mode & 0o777 if path.exists() else None
-        with open(partial, "wb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
-            os.chmod(partial, mode)
-        os.replace(partial, path)
+            partial.chmod(mode)
+        partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -32,7 +32,20 @@ from .op import Op, find_kernel, op, reads_of, require_finite, rule_of
 from .tensor import Node, Tensor
 
 __all__ = [
-    "BroadcastTo", "Cast", "Node", "Op", "SumTo", "Tensor", "backward", "broadcast_to", "cast", "grad", "op", "reachable", "sum_to", "sweep"
+    "BroadcastTo",
+    "Cast",
+    "Node",
+    "Op",
+    "SumTo",
+    "Tensor",
+    "backward",
+    "broadcast_to",
+    "cast",
+    "grad",
+    "op",
+    "reachable",
+    "sum_to",
+    "sweep",
 ]
 
 
@@ -60,7 +73,9 @@ def backward(y: Tensor, gy: Any = None, retain_graph: bool = False) -> None:
     `retain_graph`; GraphError if it was freed before, or if nothing was recorded.
     """
     if y.node is None:
-        raise GraphError("backward() of a tensor that was not made from tensors with requires_grad=True: there is nothing to differentiate.")
+        raise GraphError(
+            "backward() of a tensor that was not made from tensors with requires_grad=True: there is nothing to differentiate."
+        )
     targets = {node for node in reachable(y.node) if node.op is None or node.retain}
     for node, g in sweep(y, targets, gy, record=False, free=not retain_graph).items():
         tensor = node.tensor()
@@ -118,7 +133,9 @@ def sweep(y: Tensor, targets: set[Node], gy: Any, record: bool, free: bool) -> d
 def _seed(y: Tensor, gy: Any, record: bool) -> Any:
     if gy is None:
         if y.size != 1:
-            raise GraphError(f"y has shape {y.shape}: only a single number has a gradient without gy. Pass gy of that shape, or take y.sum().")
+            raise GraphError(
+                f"y has shape {y.shape}: only a single number has a gradient without gy. Pass gy of that shape, or take y.sum()."
+            )
         gy = array_module(y.data).ones_like(y.data)
     elif getattr(gy, "shape", ()) != y.shape:
         raise ShapeError(f"gy must have y's shape {y.shape}, but has {getattr(gy, 'shape', type(gy).__name__)}.")
@@ -153,16 +170,20 @@ def _pull(node: Node, gy: Any, needed: set[Node], record: bool) -> list[tuple[No
 
 def _apply(node: Node, i: int, gy: Any, record: bool) -> Any:
     """Call operand i's rule with gy and what it reads, as arrays or, while recording, as tensors."""
-    call, values = node.op, []
+    call = node.op
+    values: list[Any] = []
     rule = rule_of(call, i)
     for name in reads_of(call, rule):
         if name == "index":
             values.append(i)
         elif name.endswith("_shape") and name not in call.operands:
-            values.append(node.shape if name == "y_shape" else node.shapes if call.variadic else node.shapes[call.operands.index(name[:-6])])
+            values.append(
+                node.shape if name == "y_shape" else node.shapes if call.variadic else node.shapes[call.operands.index(name[:-6])]
+            )
         elif name not in node.saved:
             raise GraphError(f"{rule} reads {name}, which was not kept: the rule was replaced after the forward pass.")
         else:
             saved = node.saved[name]
-            values.append([s.read(record) for s in saved] if isinstance(saved, list) else saved.read(record))
+            own = node if name == "y" else None
+            values.append([s.read(record) for s in saved] if isinstance(saved, list) else saved.read(record, own))
     return getattr(call, rule)(gy, *values)

@@ -1,14 +1,14 @@
 """Switches that hold for a block of code and for one thread: what is recorded, which kernels may run, which layer is at work.
 
-    with no_grad(): …          nothing is recorded; results want no gradient
-    with reference(): …        the ops' own formulas run, no kernel of `fast/`  (MINIVGG_REFERENCE=1: always)
-    with frozen_state(): …     layers do not touch their running statistics and call counters
-    with lock_arrays(): …      arrays that the graph keeps become read-only, so that a raw NumPy write
-                               behind a tensor's back raises at the line that does it
-    with check_finite(): …     the first op that makes a NaN or an Inf, forwards or backwards, raises and is named
-    with step(7): …            the training step at work (and its micro-batch): the key of dropout's masks
-    with keep_statistics(): …  every node notes the statistics of its value, for `minivgg.trace`
-    with scope("conv1"): …     the layer's name, for error messages and for the trace
+with no_grad(): …          nothing is recorded; results want no gradient
+with reference(): …        the ops' own formulas run, no kernel of `fast/`  (MINIVGG_REFERENCE=1: always)
+with frozen_state(): …     layers do not touch their running statistics and call counters
+with lock_arrays(): …      arrays that the graph keeps become read-only, so that a raw NumPy write
+                           behind a tensor's back raises at the line that does it
+with check_finite(): …     the first op that makes a NaN or an Inf, forwards or backwards, raises and is named
+with step(7): …            the training step at work (and its micro-batch): the key of dropout's masks
+with keep_statistics(): …  every node notes the statistics of its value, for `minivgg.trace`
+with scope("conv1"): …     the layer's name, for error messages and for the trace
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
-    "check_finite", "enable_grad", "frozen_state", "keep_statistics", "lock_arrays", "no_grad", "reference", "scope", "state", "step", "where"
+    "check_finite",
+    "enable_grad",
+    "frozen_state",
+    "keep_statistics",
+    "lock_arrays",
+    "no_grad",
+    "reference",
+    "scope",
+    "state",
+    "step",
+    "where",
 ]
 
 

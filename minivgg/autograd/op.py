@@ -96,7 +96,7 @@ def _record(call: Op, inputs: Sequence[Any], y: Tensor) -> None:
     wanted = {name for rule, parent in zip(rules, node.parents, strict=True) if rule and parent for name in reads_of(call, rule)}
     for name in wanted:
         if name == "y":
-            node.saved[name] = Saved(y)
+            node.saved[name] = Saved(y, own=True)
         elif name in call.operands:
             node.saved[name] = [Saved(x) for x in inputs] if call.variadic else Saved(inputs[call.operands.index(name)])
     if mode.state.statistics and y.size:
@@ -104,6 +104,7 @@ def _record(call: Op, inputs: Sequence[Any], y: Tensor) -> None:
 
 
 def find_kernel(call: Op, phase: str, arrays: Iterable[Any]) -> Any:
+    """The overlay's kernel for this call, or None: none registered, no overlay, or inside `reference()`."""
     return mode.find_kernel[0](call, phase, arrays) if mode.find_kernel and mode.state.kernels else None
 
 

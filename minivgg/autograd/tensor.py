@@ -32,6 +32,7 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "grad", "name", "node", "version")
     __array_ufunc__ = None  # `ndarray + Tensor` is left to Tensor.__radd__
+    _data: Array
     backward: ClassVar[Callable[..., None]]  # bound in core.py, where the sweep is
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None, name: str = "") -> None:
@@ -71,7 +72,9 @@ class Tensor:
         if self.node is not None and self.node.op is not None:
             raise GraphError(f"{self.node.op!r} made this tensor: its requires_grad follows the inputs'. Use detach() to cut it off.")
         if value and self.dtype.kind != "f":
-            raise GraphError(f"only floats can require a gradient, and this tensor is {self.dtype}. Convert it: Tensor(x, dtype='float32').")
+            raise GraphError(
+                f"only floats can require a gradient, and this tensor is {self.dtype}. Convert it: Tensor(x, dtype='float32')."
+            )
         self.node = (self.node or Node(None, self)) if value else None
 
     @property
@@ -145,14 +148,17 @@ class Tensor:
 
 
 class Saved:
-    """An array that a rule will read: with the node it belongs to, and the write count when it was saved."""
+    """An array that a rule will read: with the node it belongs to, and the write count when it was saved.
+
+    For an op's own result the node is left out: a node that held itself would be a cycle.
+    """
 
     __slots__ = ("array", "count", "name", "node", "version")
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, own: bool = False) -> None:
         is_tensor = isinstance(x, Tensor)
         self.array = x._data if is_tensor else x
-        self.node = x.node if is_tensor else None
+        self.node = x.node if is_tensor and not own else None
         self.version = x.version if is_tensor else [0]
         self.count = self.version[0]
         self.name = x.name if is_tensor else ""
@@ -160,20 +166,24 @@ class Saved:
             mode.state.locked[id(self.array)] = self.array
             self.array.flags.writeable = False
 
-    def read(self, record: bool) -> Any:
-        """The array, or while a graph is recorded the tensor at its place in the graph."""
+    def read(self, record: bool, own: Node | None = None) -> Any:
+        """The array, or while a graph is recorded the tensor at its place in the graph: `own` for an op's result."""
         if self.version[0] != self.count:
             raise GraphError(
                 f"{self.name or 'an operand'} {getattr(self.array, 'shape', '')} was overwritten after the forward pass that used it "
                 f"({self.version[0] - self.count} write(s)). Call backward() before updating, or work on a copy."
             )
-        return Tensor.of(self.array, self.node, self.version) if record and self.node is not None else self.array
+        node = own or self.node
+        return Tensor.of(self.array, node, self.version) if record and node is not None else self.array
 
 
 class Node:
     """One call of an op (or a leaf, op None): its operands' nodes and what its rules will read."""
 
-    __slots__ = ("__weakref__", "dtype", "freed", "hooks", "layer", "name", "number", "op", "parents", "retain", "saved", "shape", "shapes", "statistics", "tensor")  # fmt: skip
+    __slots__ = (
+        "__weakref__", "dtype", "freed", "hooks", "layer", "name", "number", "op", "parents", "retain", "saved", "shape", "shapes",
+        "statistics", "tensor",
+    )  # fmt: skip
 
     def __init__(self, op: Any, result: Tensor) -> None:
         self.op = op

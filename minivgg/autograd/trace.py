@@ -97,8 +97,8 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
         return 0
     arrays: dict[int, Any] = {}
     for node in reachable(loss.node):
-        for saved in _saved(node):
-            if leaves or saved.node is None or saved.node.op is not None:
+        for saved, maker in _saved(node):
+            if leaves or maker is None or maker.op is not None:
                 arrays[id(owner(saved.array))] = owner(saved.array)
         if node.op is not None:
             fields = getattr(node.op, "__dataclass_fields__", {})
@@ -108,13 +108,15 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     return sum(int(array.nbytes) for array in arrays.values() if hasattr(array, "nbytes"))
 
 
-def _saved(node: Node) -> list[Saved]:
-    return [s for value in node.saved.values() for s in (value if isinstance(value, list) else [value])]
+def _saved(node: Node) -> list[tuple[Saved, Node | None]]:
+    """(saved array, the node that made it, None for a constant) for all that a node keeps."""
+    flat = [(name, s) for name, value in node.saved.items() for s in (value if isinstance(value, list) else [value])]
+    return [(s, node if name == "y" else s.node) for name, s in flat]
 
 
 def _known_values(nodes: list[Node]) -> dict[Node, Statistics]:
     """Statistics of the values that the graph kept, or that the caller still holds."""
-    arrays = {saved.node: saved.array for node in nodes for saved in _saved(node) if saved.node is not None}
+    arrays = {maker: saved.array for node in nodes for saved, maker in _saved(node) if maker is not None}
     for node in nodes:
         tensor = node.tensor()
         if tensor is not None:

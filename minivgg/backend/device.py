@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import DeviceError
 from .arrays import Array, array_module, to_numpy
 
-__all__ = ["Device"]
+__all__ = ["Device", "threads"]
 
 
 class Device:
@@ -96,6 +96,12 @@ class Device:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+def threads() -> int:
+    """How many threads the array library may use for one operation: MINIVGG_THREADS, or else all cores."""
+    value = os.environ.get("MINIVGG_THREADS", "")
+    return int(value) if value.isdigit() and int(value) > 0 else (os.cpu_count() or 1)
 
 
 def _why_no_gpu() -> str | None:

@@ -16,7 +16,7 @@ def drawing(model: VGG) -> str:
     channels = model.in_channels
     lines.append(_line("image", 1.0, f"{channels}×{size}×{size}", ""))
     block, width = 1, size
-    for layer in model.features:  # type: ignore[attr-defined]
+    for layer in model.features:
         if isinstance(layer, nn.MaxPool2d):
             lines.append(_line(f"block {block}", width / size, f"{channels}×{width}×{width}", " → ".join(parts)))
             block, width, parts = block + 1, width // 2, []
@@ -24,10 +24,24 @@ def drawing(model: VGG) -> str:
             parts.append(_label(layer))
             channels = layer.out_channels if isinstance(layer, nn.Conv2d) else channels
     cells = model.avgpool.output_size[0]
-    lines.append(_line("pooled", cells / size, f"{channels}×{cells}×{cells}", "2×2 max pooling ends each block" + ("" if cells > 1 else ", then the mean over the image")))
+    lines.append(
+        _line(
+            "pooled",
+            cells / size,
+            f"{channels}×{cells}×{cells}",
+            "2×2 max pooling ends each block" + ("" if cells > 1 else ", then the mean over the image"),
+        )
+    )
     head = [model.classifier] if isinstance(model.classifier, nn.Linear) else [m for m in model.classifier if isinstance(m, nn.Linear)]  # type: ignore[attr-defined]
     for i, layer in enumerate(head):
-        lines.append(_line(f"fc {i + 6 if len(head) == 3 else i + 1}", 0.0, str(layer.out_features), "linear" if i == len(head) - 1 else "linear → ReLU → dropout"))
+        lines.append(
+            _line(
+                f"fc {i + 6 if len(head) == 3 else i + 1}",
+                0.0,
+                str(layer.out_features),
+                "linear" if i == len(head) - 1 else "linear → ReLU → dropout",
+            )
+        )
     return "\n".join([f"{model.title}: configuration {model.column}", *lines])
 
 

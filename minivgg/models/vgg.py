@@ -115,7 +115,11 @@ class VGG(nn.Module):
         """Images (N, C, H, W) → logits (N, num_classes)."""
         if x.ndim != 4 or min(x.shape[2:]) < 32:
             size = "×".join(map(str, x.shape[2:])) if x.ndim == 4 else f"of shape {x.shape}"
-            remedy = f"Pad it (--pad 32, transforms.Pad({(33 - min(x.shape[2:])) // 2})) or rescale it." if x.ndim == 4 else "It must be (N, C, H, W)."
+            remedy = (
+                f"Pad it (--pad 32, transforms.Pad({(33 - min(x.shape[2:])) // 2})) or rescale it."
+                if x.ndim == 4
+                else "It must be (N, C, H, W)."
+            )
             raise ShapeError(f"{self.title} halves the image five times, so it needs at least 32×32; the batch is {size}. {remedy}")
         x = self.avgpool(self.features(x))
         return self.classifier(x.reshape((x.shape[0], math.prod(x.shape[1:]))))

@@ -16,7 +16,10 @@ from ..ops.windows import Pair, pair
 from .init import Initialiser, initialiser
 from .module import Buffer, Module, Parameter
 
-__all__ = ["AdaptiveAvgPool2d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Linear", "LocalResponseNorm", "MaxPool2d", "ReLU", "Sequential"]  # fmt: skip
+__all__ = [
+    "AdaptiveAvgPool2d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Linear", "LocalResponseNorm",
+    "MaxPool2d", "ReLU", "Sequential",
+]  # fmt: skip
 
 _CPU = Device("cpu")
 
@@ -87,9 +90,7 @@ class Conv2d(Module):
 
     def forward(self, x: Any) -> Any:
         """x (N, in, H, W) → (N, out, P, Q)."""
-        return ops.conv2d(
-            x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups
-        )
+        return ops.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """N·K·P·Q·(C/groups)·R·S."""
@@ -98,7 +99,9 @@ class Conv2d(Module):
     def describe(self) -> str:
         """The arguments that `repr` shows."""
         rest = "" if self.groups == 1 else f", groups={self.groups}"
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}{rest}"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}{rest}"
+        )
 
 
 class Linear(Module):
@@ -174,7 +177,9 @@ class LocalResponseNorm(Module):
 class MaxPool2d(Module):
     """The largest value of each window; stride defaults to the window's size."""
 
-    def __init__(self, kernel_size: int | Pair = 2, stride: int | Pair | None = None, padding: int | Pair = 0, ceil_mode: bool = False) -> None:
+    def __init__(
+        self, kernel_size: int | Pair = 2, stride: int | Pair | None = None, padding: int | Pair = 0, ceil_mode: bool = False
+    ) -> None:
         self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
 
     def forward(self, x: Any) -> Any:

@@ -47,12 +47,18 @@ class Summary:
 
     def __str__(self) -> str:
         table = [("layer", "type", "output", "parameters", "multiply-adds", "MB")]
-        table += [(r.path, r.layer, _times(r.shape), f"{r.parameters:,}", f"{r.multiply_adds:,}", f"{r.bytes / 1e6:.2f}") for r in self.rows]
+        table += [
+            (r.path, r.layer, _times(r.shape), f"{r.parameters:,}", f"{r.multiply_adds:,}", f"{r.bytes / 1e6:.2f}") for r in self.rows
+        ]
         table.append(("total", "", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", f"{self.bytes / 1e6:.2f}"))
         widths = [max(len(row[i]) for row in table) for i in range(6)]
-        lines = ["  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in table]
+        lines = [
+            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+            for row in table
+        ]
         rule = "-" * max(map(len, lines))
-        note = f"input {_times(self.input_shape)}; {self.multiply_adds / 1e9:.3f} GMAC; {self.trainable:,} of {self.parameters:,} parameters are trained"
+        note = f"input {_times(self.input_shape)}; {self.multiply_adds / 1e9:.3f} GMAC; "
+        note += f"{self.trainable:,} of {self.parameters:,} parameters are trained"
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], note])
 
 

@@ -5,7 +5,9 @@ Each room holds the formula, the rules, their derivation and sample inputs of on
 
 from . import operators as operators
 from .arithmetic import Add, Divide, Multiply, Negate, Power, Subtract, Where, where
+from .avg_pool2d import AvgPool2d, AvgPool2dInput, adaptive_avg_pool2d, avg_pool2d
 from .batch_norm import BatchNorm, ChannelAffine, batch_norm
+from .channel_sum import ChannelSum, channel_sum
 from .conv2d import Conv2d, Conv2dInput, Conv2dWeight, conv2d
 from .cross_entropy import CrossEntropy, LogSoftmax, Softmax, cross_entropy, log_softmax, softmax
 from .dropout import Dropout, dropout
@@ -13,17 +15,8 @@ from .exponential import Exp, Log, Sigmoid, Sqrt, Tanh, exp, log, sigmoid, sqrt,
 from .linear import Linear, linear
 from .lrn import ChannelWindowSum, LocalResponseNorm, local_response_norm
 from .matmul import Matmul, matmul
-from .pool2d import (
-    AvgPool2d,
-    AvgPool2dInput,
-    MaxPool2d,
-    PoolGather,
-    PoolScatter,
-    adaptive_avg_pool2d,
-    avg_pool2d,
-    max_pool2d,
-)
-from .reductions import ChannelSum, LogSumExp, Max, Mean, Sum, channel_sum, logsumexp, max, mean, sum
+from .max_pool2d import MaxPool2d, PoolGather, PoolScatter, max_pool2d
+from .reductions import LogSumExp, Max, Mean, Sum, logsumexp, max, mean, sum
 from .relu import Relu, relu
 from .shaping import (
     Concatenate,

@@ -12,8 +12,8 @@ from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend.arrays import Array, array_module
 from ..errors import ShapeError
+from .channel_sum import channel_sum
 from .exponential import sqrt
-from .reductions import channel_sum
 
 __all__ = ["BatchNorm", "ChannelAffine", "batch_norm", "check_batch"]
 
@@ -57,8 +57,9 @@ class BatchNorm(Op):
 
     def normalised(self, x: Any) -> tuple[Any, Any]:
         """(x̂, 1/s): from the statistics of this call, or as a function of x while a graph is recorded."""
-        mean, variance = (self.mean, self.variance) if not isinstance(x, Tensor) else (None, None)
-        if mean is None:
+        mean: Any = self.mean
+        variance: Any = self.variance
+        if isinstance(x, Tensor):
             m = x.size // x.shape[1]
             mean = channel_sum(x) * (1.0 / m)
             centred = x - _per_channel(mean, x.ndim)
@@ -90,7 +91,10 @@ class BatchNorm(Op):
     def examples(rng: np.random.Generator) -> Any:
         for shape in [(3, 2, 2, 3), (2, 1, 1, 1), (4, 3)]:
             c = shape[1]
-            yield BatchNorm(1e-5 if len(shape) == 4 and c > 1 else 0.1), (rng.standard_normal(shape) * 2, rng.uniform(0.5, 2, c), rng.standard_normal(c))
+            yield (
+                BatchNorm(1e-5 if len(shape) == 4 and c > 1 else 0.1),
+                (rng.standard_normal(shape) * 2, rng.uniform(0.5, 2, c), rng.standard_normal(c)),
+            )
 
 
 @op
@@ -145,7 +149,9 @@ def check_batch(x: Any, gamma: Any, training: bool) -> None:
     """Raise ShapeError unless x (N, C, …) fits gamma (C,) and, in training, has two values or more per channel."""
     name = where("batch_norm")
     if x.ndim < 2 or gamma.shape != (x.shape[1],):
-        raise ShapeError(f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}.")
+        raise ShapeError(
+            f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}."
+        )
     m = math.prod(x.shape) // max(x.shape[1], 1)
     if training and m < 2:
         raise ShapeError(

@@ -13,17 +13,15 @@ import numpy as np
 
 from ..autograd.mode import where
 from ..autograd.op import Op, op
-from ..backend import layout
 from ..backend.arrays import Array, array_module
 from ..errors import ConfigError, ShapeError
-from .reductions import channel_sum
+from .channel_sum import channel_sum
+from .columns import convolve, correlate, scatter_columns
 from .windows import Geometry, Im2col, Pair, geometry, pair
 
 __all__ = ["Conv2d", "Conv2dInput", "Conv2dWeight", "conv2d"]
 
-Shape4 = tuple[int, int, int, int]
-
-_TILE_BYTES = 4 << 20  # columns are built for so many bytes at a time: they stay in the cache
+Shape4 = tuple[int, ...]  # (N, C, H, W) or (K, C, R, S)
 
 
 class Convolution(Op):
@@ -34,89 +32,13 @@ class Convolution(Op):
     dilation: Pair
     groups: int
 
-    def windows(self, kernel: Pair) -> Geometry:
+    def windows(self, kernel: tuple[int, ...]) -> Geometry:
         """The windows of a kernel of R×S."""
-        return Geometry(kernel, self.stride, self.padding, self.dilation)
+        return Geometry((kernel[0], kernel[1]), self.stride, self.padding, self.dilation)
 
     def fields(self) -> tuple[Pair, Pair, Pair, int]:
         """The hyper-parameters, to make another op of the family."""
         return self.stride, self.padding, self.dilation, self.groups
-
-
-def _tiles(view: Array) -> Iterator[tuple[slice, slice]]:
-    """Cut windows (N, P, Q, R, S, C) into whole images, or rows of one image, of about _TILE_BYTES each."""
-    n, p, *rest = view.shape
-    row = max(int(np.prod(rest)) * view.itemsize, 1)
-    images = max(_TILE_BYTES // (row * max(p, 1)), 1)
-    rows = p if images > 1 else max(min(_TILE_BYTES // row, p), 1)
-    for i in range(0, n, images):
-        for j in range(0, p, max(rows, 1)):
-            yield slice(i, i + images), slice(j, j + rows)
-
-
-def _matrix(w: Array) -> Array:
-    """A kernel (K, C, R, S) as a matrix (K, R·S·C): a view, if it is stored channels-last."""
-    return layout.nhwc(w).reshape(w.shape[0], -1)
-
-
-def _columns(view: Array, tile: tuple[slice, slice], buffer: Array) -> Array:
-    """The windows of one tile, copied to the start of `buffer` as a matrix (windows, R·S·C)."""
-    windows = view[tile]
-    columns = buffer[: windows.size].reshape(windows.shape)
-    columns[...] = windows
-    return columns.reshape(-1, int(np.prod(windows.shape[3:])))
-
-
-def _buffer(view: Array) -> Array:
-    largest = max((view[tile].size for tile in _tiles(view)), default=0)
-    return array_module(view).empty(largest, view.dtype)
-
-
-def _forward(x: Array, w: Array, b: Array | None, g: Geometry) -> Array:
-    """y[n,p,q,k] = Σ columns[(n,p,q), (r,s,c)] · w[k, (r,s,c)] + b[k], tile by tile."""
-    xp = array_module(x, w)
-    p, q = g.output(*x.shape[2:])
-    matrix = _matrix(w).T  # (R·S·C, K)
-    view = g.view(layout.nhwc(g.pad(x)), p, q)  # (N, P, Q, R, S, C)
-    out = xp.empty((x.shape[0], p, q, w.shape[0]), x.dtype)
-    buffer = _buffer(view)
-    for tile in _tiles(view):
-        part = out[tile].reshape(-1, w.shape[0])  # (windows, K), a view: tiles are contiguous
-        xp.matmul(_columns(view, tile, buffer), matrix, out=part)
-        if b is not None:
-            part += b
-    return layout.as_nchw(out)
-
-
-def _input(u: Array, w: Array, shape: Shape4, g: Geometry) -> Array:
-    """gx̃ = Σ over windows of u · w, each tile's columns added back to where their windows lie."""
-    xp = array_module(u, w)
-    n, c, h, wide = shape
-    p, q = u.shape[2:]
-    (top, bottom), (left, right) = g.margins(h, wide)
-    out = xp.zeros((n, h + top + bottom, wide + left + right, c), u.dtype)
-    rows, matrix = layout.nhwc(u), _matrix(w)
-    view = g.view(out, p, q)
-    for tile in _tiles(view):
-        part = rows[tile]  # (images, rows of windows, Q, K)
-        columns = (part.reshape(-1, w.shape[0]) @ matrix).reshape(*part.shape[:3], *g.kernel, c)
-        images = out[tile[0], tile[1].start * g.stride[0] :]
-        for r, s, (lines, cols) in g.taps(part.shape[1], q):
-            images[:, lines, cols] += columns[:, :, :, r, s]
-    return g.unpad(layout.as_nchw(out), h, wide)
-
-
-def _weight(u: Array, x: Array, shape: Shape4, g: Geometry) -> Array:
-    """gw[k, (r,s,c)] = Σ_{n,p,q} u[(n,p,q), k] · columns[(n,p,q), (r,s,c)], summed tile by tile in a fixed order."""
-    xp = array_module(u, x)
-    k, c, r, s = shape
-    p, q = u.shape[2:]
-    view = g.view(layout.nhwc(g.pad(x)), p, q)
-    rows = layout.nhwc(u)  # (N, P, Q, K)
-    out, buffer = xp.zeros((k, r * s * c), x.dtype), _buffer(view)
-    for tile in _tiles(view):
-        out += rows[tile].reshape(-1, k).T @ _columns(view, tile, buffer)
-    return layout.as_nchw(out.reshape(k, r, s, c))
 
 
 def _split(x: Array, groups: int, axis: int) -> list[Array]:
@@ -126,12 +48,13 @@ def _split(x: Array, groups: int, axis: int) -> list[Array]:
 
 
 def _examples(rng: np.random.Generator) -> Iterator[tuple[tuple[Pair, Pair, Pair, int], Array, Array, Array | None]]:
-    """(fields, x, w, b): VGG's 3×3, 1×1, stride past the kernel, rectangular, dilated, grouped."""
+    """(fields, x, w, b): VGG's 3×3, 1×1, stride past the kernel, grouped and dilated, larger and rectangular."""
     normal = rng.standard_normal
     yield ((1, 1), (1, 1), (1, 1), 1), normal((2, 3, 4, 4)), normal((4, 3, 3, 3)), normal(4)
     yield ((1, 1), (0, 0), (1, 1), 1), normal((2, 2, 2, 3)), normal((3, 2, 1, 1)), None
     yield ((3, 2), (1, 0), (1, 1), 1), normal((1, 2, 5, 4)), normal((2, 2, 2, 1)), normal(2)
     yield ((1, 2), (2, 1), (2, 1), 2), normal((2, 4, 4, 3)), normal((4, 2, 2, 3)), normal(4)
+    yield ((1, 1), (0, 1), (1, 2), 1), normal((1, 1, 6, 5)), normal((2, 1, 2, 2)), None
 
 
 @op
@@ -160,10 +83,10 @@ class Conv2d(Convolution):
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         g = self.windows(w.shape[2:])
         if self.groups == 1:
-            return _forward(x, w, b, g)
+            return convolve(x, w, b, g)
         biases = [None] * self.groups if b is None else _split(b, self.groups, 0)
         parts = zip(_split(x, self.groups, 1), _split(w, self.groups, 0), biases, strict=True)
-        return array_module(x).concatenate([_forward(*part, g) for part in parts], axis=1)
+        return array_module(x).concatenate([convolve(*part, g) for part in parts], axis=1)
 
     def grad_x(self, gy: Any, w: Any, x_shape: Shape4) -> Any:
         return Conv2dInput(*self.fields(), x_shape)(gy, w)
@@ -210,9 +133,9 @@ class Conv2dInput(Convolution):
     def forward(self, u: Array, w: Array) -> Array:
         g, (n, c, h, wide) = self.windows(w.shape[2:]), self.shape
         if self.groups == 1:
-            return _input(u, w, self.shape, g)
+            return scatter_columns(u, w, self.shape, g)
         parts = zip(_split(u, self.groups, 1), _split(w, self.groups, 0), strict=True)
-        return array_module(u).concatenate([_input(ui, wi, (n, c // self.groups, h, wide), g) for ui, wi in parts], axis=1)
+        return array_module(u).concatenate([scatter_columns(ui, wi, (n, c // self.groups, h, wide), g) for ui, wi in parts], axis=1)
 
     def grad_u(self, gy: Any, w: Any) -> Any:
         return Conv2d(*self.fields())(gy, w, None)
@@ -245,9 +168,9 @@ class Conv2dWeight(Convolution):
     def forward(self, u: Array, x: Array) -> Array:
         g, (k, *rest) = self.windows(self.shape[2:]), self.shape
         if self.groups == 1:
-            return _weight(u, x, self.shape, g)
+            return correlate(u, x, self.shape, g)
         parts = zip(_split(u, self.groups, 1), _split(x, self.groups, 1), strict=True)
-        return array_module(u).concatenate([_weight(ui, xi, (k // self.groups, *rest), g) for ui, xi in parts], axis=0)
+        return array_module(u).concatenate([correlate(ui, xi, (k // self.groups, *rest), g) for ui, xi in parts], axis=0)
 
     def grad_u(self, gy: Any, x: Any) -> Any:
         return Conv2d(*self.fields())(x, gy, None)
@@ -280,7 +203,10 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"{name} has {w.shape[0]} filters, so its bias must have shape ({w.shape[0]},), not {b.shape}.")
     if x.dtype != w.dtype:
-        raise ShapeError(f"{name}: the batch is {x.dtype} and the filters are {w.dtype}. Convert one: x.to(dtype='{w.dtype}') or model.to(dtype='{x.dtype}').")
+        raise ShapeError(
+            f"{name}: the batch is {x.dtype} and the filters are {w.dtype}. "
+            f"Convert one: x.to(dtype='{w.dtype}') or model.to(dtype='{x.dtype}')."
+        )
     g = geometry(w.shape[2:], stride, padding, dilation)
     g.output(*x.shape[2:])  # complains if the window does not fit
     return Conv2d(pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), groups)(x, w, b)

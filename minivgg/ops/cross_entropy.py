@@ -137,7 +137,9 @@ def cross_entropy(
     if logits.ndim < 2 or targets.shape != (logits.shape[0], *logits.shape[2:]):
         raise ShapeError(f"{where('cross_entropy')} needs logits (N, C, …) and targets (N, …), but got {logits.shape} and {targets.shape}.")
     if reduction not in {"mean", "sum", "none"} or not 0.0 <= label_smoothing <= 1.0:
-        raise ConfigError(f"reduction must be mean, sum or none and label_smoothing in [0, 1], but they are {reduction!r} and {label_smoothing}.")
+        raise ConfigError(
+            f"reduction must be mean, sum or none and label_smoothing in [0, 1], but they are {reduction!r} and {label_smoothing}."
+        )
     if targets.dtype.kind not in "iu":
         raise DataError(f"targets must be integer class numbers, but their dtype is {targets.dtype}.")
     q, total = _targets(data, targets.reshape(-1), ignore_index, label_smoothing, class_weights)

@@ -64,7 +64,9 @@ def linear(x: Any, w: Any, b: Any = None) -> Any:
             hint = f" Flatten it first: {' · '.join(map(str, x.shape[1:]))} = {x.shape[1] * x.shape[2] * x.shape[3]} features."
         elif x.ndim == 2 and w.ndim == 2:
             hint = " The images' size or the number of channels before differs from what the layer was built for."
-        raise ShapeError(f"{name} has {wanted} input features (w is {w.shape}), but the batch {x.shape} has {x.shape[-1] if x.ndim else 0}.{hint}")
+        raise ShapeError(
+            f"{name} has {wanted} input features (w is {w.shape}), but the batch {x.shape} has {x.shape[-1] if x.ndim else 0}.{hint}"
+        )
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"{name} has {w.shape[0]} outputs, so its bias must have shape ({w.shape[0]},), not {b.shape}.")
     if x.ndim == 2:

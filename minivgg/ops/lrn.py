@@ -90,7 +90,9 @@ class LocalResponseNorm(Op):
         yield LocalResponseNorm(4, 0.5, 0.5, 1.0), (rng.standard_normal((1, 2, 2, 1)),)
 
 
-def local_response_norm(x: Any, *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, alpha_over_n: bool = False) -> Any:
+def local_response_norm(
+    x: Any, *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0, alpha_over_n: bool = False
+) -> Any:
     """x / (k + α Σ x²)^β over `size` neighbouring channels of x (N, C, H, W). The defaults are the paper's.
 
     The paper's α multiplies the plain sum. torch and Caffe divide it by `size`: pass alpha_over_n=True for their

@@ -9,12 +9,11 @@ import numpy as np
 
 from ..autograd.broadcasting import broadcast_to
 from ..autograd.op import Op, op
-from ..backend import layout
 from ..backend.arrays import Array, array_module
 from ..errors import ShapeError
 from .exponential import exp, log
 
-__all__ = ["ChannelSum", "LogSumExp", "Max", "Mean", "Sum", "channel_sum", "logsumexp", "max", "mean", "sum"]
+__all__ = ["LogSumExp", "Max", "Mean", "Sum", "logsumexp", "max", "mean", "sum"]
 
 Axes = tuple[int, ...]
 
@@ -37,6 +36,7 @@ class Reduction(Op):
 
 def _samples(rng: np.random.Generator) -> list[tuple[Axes | None, bool, Array]]:
     """Axes, keepdims and an operand whose elements lie at least 0.05 apart, so that no two compete for the maximum."""
+
     def apart(shape: tuple[int, ...]) -> Array:
         return rng.permutation(math.prod(shape)).reshape(shape) * 0.1 + rng.uniform(0.0, 0.05, shape)
 
@@ -147,43 +147,6 @@ class LogSumExp(Reduction):
     def examples(rng: np.random.Generator) -> Any:
         for axes, keepdims, x in _samples(rng):
             yield LogSumExp(axes, keepdims), (x,)
-
-
-@op
-class ChannelSum(Op):
-    """Sum over everything but the channels: y[c] = Σ_{n,…} x[n,c,…].
-
-    Shapes     x (N, C, …)  →  y (C,)
-    Gradients  ∂y_c/∂x[n,c,…] = 1: gy is repeated over all other axes.
-    Cost       One pass over x. For images as a product with a row of ones, (1, H·W) @ (H·W, C) for each image, then
-               over the images: a matrix product reads channels-last rows many times faster than a reduction over
-               outer axes does, and two short sums round less than a long one.
-    """
-
-    linear = ("x",)
-
-    def forward(self, x: Array) -> Array:
-        if x.ndim != 4:
-            return x.sum(axis=(0, *range(2, x.ndim)))
-        n, c, h, w = x.shape
-        ones = array_module(x).ones((1, h * w), x.dtype)
-        return (ones @ layout.nhwc(x).reshape(n, h * w, c)).sum(axis=(0, 1))
-
-    def grad_x(self, gy: Any, x_shape: tuple[int, ...]) -> Any:
-        return broadcast_to(gy.reshape((1, x_shape[1]) + (1,) * (len(x_shape) - 2)), x_shape)
-
-    def definition(self, x: Any) -> Any:
-        return Sum((0, *range(2, x.ndim)), False)(x)
-
-    @staticmethod
-    def examples(rng: np.random.Generator) -> Any:
-        for shape in [(2, 3, 2, 2), (3, 2), (1, 2, 3)]:
-            yield ChannelSum(), (rng.standard_normal(shape),)
-
-
-def channel_sum(x: Any) -> Any:
-    """Σ over all axes of x (N, C, …) but the second: (C,)."""
-    return ChannelSum()(x)
 
 
 def _axes(x: Any, axis: int | Axes | None) -> Axes | None:

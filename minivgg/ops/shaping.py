@@ -14,7 +14,10 @@ from ..backend import layout
 from ..backend.arrays import Array, array_module, scatter_add
 from ..errors import ShapeError
 
-__all__ = ["Concatenate", "Index", "Pad", "Reshape", "ScatterIndex", "Transpose", "concatenate", "flatten", "index", "pad", "reshape", "transpose"]  # fmt: skip
+__all__ = [
+    "Concatenate", "Index", "Pad", "Reshape", "ScatterIndex", "Transpose", "concatenate", "flatten", "index", "pad", "reshape",
+    "transpose",
+]  # fmt: skip
 
 Shape = tuple[int, ...]
 
@@ -103,7 +106,10 @@ class Index(Op):
 
 @op
 class ScatterIndex(Op):
-    """The adjoint of Index: u added into zeros of `shape` at `key`; places named twice receive two summands."""
+    """The adjoint of Index: u added into zeros of `shape` at `key`; places named twice receive two summands.
+
+    Gradients  The transpose of a transpose: gy[key], Index.
+    """
 
     key: Any
     shape: Shape
@@ -152,7 +158,9 @@ def reshape(x: Any, *shape: Any) -> Any:
     if -1 in sizes and sizes.count(-1) == 1 and rest and size % rest == 0:
         sizes = tuple(size // rest if n == -1 else n for n in sizes)
     if math.prod(sizes) != size or any(n < 0 for n in sizes):
-        raise ShapeError(f"cannot reshape {x.shape}, {size} elements, to {sizes}, {rest} elements{' per unit of −1' if -1 in sizes else ''}.")
+        raise ShapeError(
+            f"cannot reshape {x.shape}, {size} elements, to {sizes}, {rest} elements{' per unit of −1' if -1 in sizes else ''}."
+        )
     return Reshape(sizes)(x)
 
 

@@ -49,7 +49,8 @@ class Geometry:
             name = where("the window")
             raise ShapeError(
                 f"{name} is {self.kernel[0]}×{self.kernel[1]} with dilation {self.dilation} and reaches over {reach} "
-                f"{'rows' if axis == 0 else 'columns'}, but the image has {size} + 2·{self.padding[axis]} of padding = {size + 2 * self.padding[axis]}. "
+                f"{'rows' if axis == 0 else 'columns'}, but the image has {size} + 2·{self.padding[axis]} of padding = "
+                f"{size + 2 * self.padding[axis]}. "
                 f"Use a larger image, a smaller window, or padding ≥ {-(-(reach - size) // 2)}."
             )
         count = free // self.stride[axis] + 1
@@ -109,10 +110,12 @@ def pair(value: Any, name: str, least: int) -> Pair:
 
 def geometry(kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Geometry:
     """A Geometry from ints or pairs, checked."""
-    return Geometry(pair(kernel, "kernel size", 1), pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), ceil_mode)
+    return Geometry(
+        pair(kernel, "kernel size", 1), pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), ceil_mode
+    )
 
 
-def _examples(rng: np.random.Generator) -> Iterator[tuple[Geometry, tuple[int, int, int, int]]]:
+def _examples(rng: np.random.Generator) -> Iterator[tuple[Geometry, tuple[int, ...]]]:
     yield Geometry((3, 3), padding=(1, 1)), (2, 3, 4, 4)
     yield Geometry((2, 3), (2, 1), (0, 1), (2, 1)), (2, 2, 5, 4)
     yield Geometry((1, 2), (3, 2), ceil_mode=True), (1, 1, 5, 5)  # windows with gaps between them
@@ -137,7 +140,7 @@ class Im2col(Op):
         windows = self.geometry.view(layout.nhwc(self.geometry.pad(x)), p, q)  # (N, P, Q, R, S, C)
         return windows.transpose(0, 5, 3, 4, 1, 2).reshape(n, c * self.geometry.size, p * q)
 
-    def grad_x(self, gy: Any, x_shape: tuple[int, int, int, int]) -> Any:
+    def grad_x(self, gy: Any, x_shape: tuple[int, ...]) -> Any:
         return Col2im(self.geometry, x_shape)(gy)
 
     @staticmethod
@@ -155,7 +158,7 @@ class Col2im(Op):
     """
 
     geometry: Geometry
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     linear = ("u",)
 
     def forward(self, u: Array) -> Array:
@@ -183,7 +186,7 @@ def im2col(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: 
     return Im2col(geometry(kernel, stride, padding, dilation))(x)
 
 
-def col2im(columns: Any, shape: tuple[int, int, int, int], kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+def col2im(columns: Any, shape: tuple[int, ...], kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
     """Columns (N, C·R·S, P·Q) added back into an image batch of `shape` (N, C, H, W). torch: `fold`."""
     g = geometry(kernel, stride, padding, dilation)
     p, q = g.output(*shape[2:])

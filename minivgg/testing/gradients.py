@@ -40,7 +40,10 @@ def check_gradients(
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     low = [str(x.dtype) for x in arrays if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype != np.float64]
     if low:
-        raise ConfigError(f"finite differences need float64 inputs, but there are {', '.join(low)}: their rounding hides the gradient. Use x.astype('float64').")
+        raise ConfigError(
+            f"finite differences need float64 inputs, but there are {', '.join(low)}: their rounding hides the gradient. "
+            "Use x.astype('float64')."
+        )
     free = [i for i, x in enumerate(arrays) if isinstance(x, np.ndarray) and x.dtype == np.float64 and _has_rule(f, i)]
     if not free:
         raise GraphError("none of the inputs is a float64 array, so there is nothing to differentiate.")
@@ -101,7 +104,7 @@ def _second_order(f: Callable[..., Any], arrays: list[Any], free: list[int], rng
         gradients = grad(y, tensors, cotangent, create_graph=True)
         total = Tensor(np.zeros(()))
         for g, u in zip(gradients, us, strict=True):
-            total = total + (g * u).sum()  # type: ignore[operator]
+            total = total + (g * u).sum()
         return [*tensors, cotangent], y, total
 
     def value(at: Arrays) -> tuple[float, Pattern]:

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["layouts"]
 
-Array = np.ndarray[Any, Any]
+Array = Any  # numpy.ndarray
 
 
 def layouts(x: Array) -> Iterator[tuple[str, Array]]:
@@ -20,12 +20,12 @@ def layouts(x: Array) -> Iterator[tuple[str, Array]]:
     yield "Fortran order", np.asfortranarray(x).reshape(x.shape)
     if x.ndim > 2:
         yield "channels-last", np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
-    gaps = np.empty(tuple(2 * n for n in x.shape), x.dtype)[(slice(None, None, 2),) * x.ndim]
+    gaps = np.empty(tuple(2 * n for n in x.shape), x.dtype)[(*(slice(None, None, 2),) * x.ndim, ...)]
     gaps[...] = x
     yield "gaps", gaps
-    flipped = (slice(None, None, -1),) * x.ndim
-    yield "negative strides", x[flipped].copy()[flipped] if x.ndim else x.copy()
-    large = np.empty(tuple(n + 1 for n in x.shape), x.dtype)[(slice(1, None),) * x.ndim]
+    flipped = (*(slice(None, None, -1),) * x.ndim, ...)
+    yield "negative strides", x[flipped].copy()[flipped]
+    large = np.empty(tuple(n + 1 for n in x.shape), x.dtype)[(*(slice(1, None),) * x.ndim, ...)]
     large[...] = x
     yield "offset", large
     frozen = x.copy()

@@ -59,14 +59,20 @@ class GradientReport:
         return self.ok
 
     def __str__(self) -> str:
-        lines = [f"{'ok' if self.ok else 'WRONG'}: gradients of {self.subject}: {self.comparisons} comparisons, {len(self.kinks)} kinks met and resampled"]
+        lines = [
+            f"{'ok' if self.ok else 'WRONG'}: gradients of {self.subject}: {self.comparisons} comparisons, "
+            f"{len(self.kinks)} kinks met and resampled"
+        ]
         for section in self.sections:
             worst = section.worst()
             if worst is None:
                 lines.append(f"  {section.title}: nothing to compare")
                 continue
             wrong = [c for c in section.outcome.comparisons if not c.ok]
-            lines.append(f"  {section.title}: {len(wrong)} of {len(section.outcome.comparisons)} wrong; worst error {worst.error:.2g} of what is allowed, at {worst.where}")
+            lines.append(
+                f"  {section.title}: {len(wrong)} of {len(section.outcome.comparisons)} wrong; "
+                f"worst error {worst.error:.2g} of what is allowed, at {worst.where}"
+            )
             for c in sorted(wrong, key=lambda c: -c.error)[:5]:
                 lines.append(f"    {c.where}: numeric {c.numeric:.10g}, analytic {c.analytic:.10g}, ratio {_ratio(c)}")
         lines += [f"  {kink}" for kink in self.kinks[:5]]

@@ -20,7 +20,7 @@ _STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-8
 step = 1e-5
 
-Arrays = list[np.ndarray[Any, Any]]
+Arrays = list[Any]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _coordinates(problem: Problem, order: Any) -> Iterator[tuple[str, Arrays]]:
     for position in order:
         i = int(np.searchsorted(ends, position, side="right"))
         index = np.unravel_index(int(position - (ends[i - 1] if i else 0)), problem.arrays[i].shape)
-        unit = [np.zeros(()) for _ in problem.arrays]
+        unit: Arrays = [np.zeros(()) for _ in problem.arrays]
         unit[i] = np.zeros(problem.arrays[i].shape)
         unit[i][index] = 1.0
         yield f"{problem.names[i]}{[int(k) for k in index]}", unit
@@ -101,7 +101,9 @@ def _probe(problem: Problem, where: str, vector: Arrays, gradient: Arrays, centr
     """Compare along `vector`; False if that crossed a kink."""
     numeric = 0.0
     for k, weight in _STENCIL:
-        value, pattern = problem.value([array + k * step * v if v.ndim == array.ndim else array for array, v in zip(problem.arrays, vector, strict=True)])
+        value, pattern = problem.value(
+            [array + k * step * v if v.ndim == array.ndim else array for array, v in zip(problem.arrays, vector, strict=True)]
+        )
         crossed = first_difference(centre, pattern)
         if crossed is not None:
             outcome.kinks.append(f"{where} crosses a kink at {crossed}")

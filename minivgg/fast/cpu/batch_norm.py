@@ -13,7 +13,7 @@ import numpy as np
 
 from ...backend.arrays import Array
 from ...ops.batch_norm import BatchNorm
-from ...ops.reductions import channel_sum
+from ...ops.channel_sum import channel_sum
 from ..overlay import kernel
 
 __all__ = ["backward"]

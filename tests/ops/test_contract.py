@@ -1,0 +1,292 @@
+"""What every op promises, tested for every op in the registry on the day it is written, from its own examples."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minivgg as mv
+from minivgg import ops
+from minivgg.autograd.core import Op, Tensor, grad
+from minivgg.backend.arrays import array_module, to_numpy
+from minivgg.fast import overlay
+from minivgg.testing import check_gradients, layouts
+from minivgg.testing import pretend as pretend_gpu
+
+pretend = pretend_gpu.pretend
+
+
+def own_ops() -> list[type[Op]]:
+    """The package's ops: those that other tests define in passing are theirs."""
+    return [cls for cls in Op.registry if cls.__module__.startswith("minivgg.")]
+
+
+CASES = [
+    pytest.param(op, arrays, id=f"{cls.__name__}-{i}")
+    for cls in own_ops()
+    for i, (op, arrays) in enumerate(cls.examples(np.random.default_rng(0)))
+]
+every_example = pytest.mark.parametrize(("op", "arrays"), CASES)
+
+
+def rule_of(op: Op, i: int) -> str:
+    """The rule for operand i."""
+    return f"grad_{op.operands[0 if op.variadic else i]}"
+
+
+def free(op: Op, arrays: Any) -> list[int]:
+    """The operands that have a rule and are there."""
+    return [i for i, x in enumerate(arrays) if x is not None and hasattr(op, rule_of(op, i))]
+
+
+def tensors(op: Op, arrays: Any) -> list[Any]:
+    """The operands, as tensors that require a gradient where there is a rule."""
+    return [Tensor(x, requires_grad=True) if i in free(op, arrays) else x for i, x in enumerate(arrays)]
+
+
+def value_and_gradients(op: Op, arrays: Any, seed: int = 0) -> tuple[Any, list[Any]]:
+    """y and the gradients of the free operands for a random cotangent."""
+    inputs = tensors(op, arrays)
+    y = op(*inputs)
+    gy = array_module(y.data).asarray(np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype))
+    return y.data, grad(y, [inputs[i] for i in free(op, arrays)], gy)
+
+
+def close(a: Any, b: Any, bound: float = 1e-12) -> bool:
+    """Equal shapes, and values within `bound` of the largest magnitude."""
+    a, b = to_numpy(a), to_numpy(b)
+    if a.shape != b.shape:
+        return False
+    scale = max(float(np.abs(b).max(initial=0.0)), 1.0)
+    return bool(np.abs(a.astype(float) - b).max(initial=0.0) <= bound * scale)
+
+
+@pytest.mark.parametrize("cls", own_ops(), ids=lambda cls: cls.__name__)
+def test_every_op_has_two_examples_and_says_what_it_is(cls: type[Op]) -> None:
+    """Two or more float64 examples, and a docstring that states its gradients."""
+    assert len(list(cls.examples(np.random.default_rng(0)))) >= 2
+    assert "radient" in (cls.__doc__ or "")
+
+
+@every_example
+def test_gradients_of_orders_one_and_two_agree_with_finite_differences(op: Op, arrays: Any) -> None:
+    """All coordinates of small operands and random unit directions, with random cotangents, with and without kernels."""
+    check_gradients(op, *arrays, order=2).raise_if_failed()
+
+
+@every_example
+def test_result_keeps_the_dtype_and_leaves_the_operands_alone(op: Op, arrays: Any) -> None:
+    """float64 in, float64 out; float32 in, float32 out; forward and backward write into no operand and not into gy."""
+    for dtype in (np.float64, np.float32):
+        cast = [x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in arrays]
+        before = [np.array(x, copy=True) for x in cast if x is not None]
+        expected = np.float64 if type(op).__name__ == "Cast" else dtype
+        inputs = tensors(op, cast)
+        y = op(*inputs)
+        gy = np.random.default_rng(0).standard_normal(y.shape).astype(y.dtype)
+        gy_before = gy.copy()
+        gradients = grad(y, [inputs[i] for i in free(op, cast)], gy)
+        assert y.dtype == expected
+        assert [g.dtype for g in gradients] == [cast[i].dtype for i in free(op, cast)]
+        assert [g.shape for g in gradients] == [cast[i].shape for i in free(op, cast)]
+        assert all(np.array_equal(a, b) for a, b in zip(before, [x for x in cast if x is not None], strict=True))
+        assert np.array_equal(gy, gy_before)
+
+
+@every_example
+def test_float32_is_within_rounding_of_float64(op: Op, arrays: Any) -> None:
+    """Values and gradients in float32 differ from float64's by no more than 1e-5 of the largest."""
+    y, gradients = value_and_gradients(op, arrays)
+    low = [x.astype(np.float32) if getattr(x, "dtype", None) == np.float64 else x for x in arrays]
+    # the same float32-rounded cotangent for both
+    y32, gradients32 = value_and_gradients(op, low)
+    bound = 1e-4 if type(op).__name__ == "BatchNorm" else 1e-5
+    assert close(y32, y, bound)
+    assert all(close(a, b, bound) for a, b in zip(gradients32, gradients, strict=True))
+
+
+@every_example
+def test_called_twice_in_one_graph_each_call_keeps_its_own_state(op: Op, arrays: Any) -> None:
+    """One op object applied to two different sets of operands gives the sum of the two gradients, not twice one."""
+    other = [x * 0.5 + 0.25 if i in free(op, arrays) else x for i, x in enumerate(arrays)]
+    alone = [value_and_gradients(op, a)[1] for a in (arrays, other)]
+    first, second = tensors(op, arrays), tensors(op, other)
+    y1, y2 = op(*first), op(*second)
+    gy = np.random.default_rng(0).standard_normal(y1.shape)
+    xs = [first[i] for i in free(op, arrays)] + [second[i] for i in free(op, arrays)]
+    together = grad((y1 * gy).sum() + (y2 * gy).sum(), xs)
+    assert all(close(a, b) for a, b in zip(together, alone[0] + alone[1], strict=True))
+
+
+@every_example
+def test_definition_agrees_at_orders_zero_to_two(op: Op, arrays: Any) -> None:
+    """A composite op equals its spelling in simpler ops, with its first and second derivatives, to 1e-12."""
+    if not hasattr(op, "definition"):
+        return
+    results = []
+    for function in (op, op.definition):
+        inputs = tensors(op, arrays)
+        xs = [inputs[i] for i in free(op, arrays)]
+        rng = np.random.default_rng(1)
+        y = function(*inputs)
+        gy = Tensor(rng.standard_normal(y.shape), requires_grad=True)
+        first = grad(y, xs, gy, create_graph=True)
+        total = Tensor(np.zeros(()))
+        for g in first:
+            total = total + (g * rng.standard_normal(g.shape)).sum()
+        second = grad(total, [*xs, gy])
+        results.append([y.data, *[g.data for g in first], *second])
+    assert all(close(a, b) for a, b in zip(*results, strict=True))
+
+
+@every_example
+def test_linear_ops_pass_the_adjoint_identity(op: Op, arrays: Any) -> None:
+    """⟨A x, v⟩ = ⟨x, Aᵀ v⟩ to 1e-12, for A the linear part of the op and Aᵀ its rules: no step size is involved."""
+    if not type(op).linear:
+        return
+    rng = np.random.default_rng(2)
+    linear = [i for i in free(op, arrays) if op.operands[0 if op.variadic else i] in type(op).linear]
+    zero = [np.zeros_like(x) if i in linear else x for i, x in enumerate(arrays)]
+    image = op(*arrays) - op(*zero)
+    v = rng.standard_normal(image.shape)
+    inputs = tensors(op, arrays)
+    pulled = grad(op(*inputs), [inputs[i] for i in linear], v)
+    left = float((image * v).sum())
+    right = sum(float((arrays[i] * g).sum()) for i, g in zip(linear, pulled, strict=True))
+    size = float(np.abs(image * v).sum()) + 1e-300
+    assert abs(left - right) <= 1e-12 * max(size, 1.0)
+
+
+def variants(arrays: Any) -> Iterator[tuple[str, list[Any]]]:
+    """All operands in one layout at a time, and operands that are broadcast views."""
+    names = [name for x in arrays if isinstance(x, np.ndarray) for name, _ in layouts(x)]
+    for name in dict.fromkeys(names):
+        yield name, [dict(layouts(x)).get(name, x) if isinstance(x, np.ndarray) else x for x in arrays]
+
+
+@every_example
+def test_memory_layout_does_not_matter(op: Op, arrays: Any) -> None:
+    """C, Fortran, channels-last, gaps, negative strides, offsets and read-only operands give the same values and gradients."""
+    y, gradients = value_and_gradients(op, arrays)
+    for name, stored in variants(arrays):
+        y2, gradients2 = value_and_gradients(op, stored)
+        assert close(y2, y), name
+        assert all(close(a, b) for a, b in zip(gradients2, gradients, strict=True)), name
+
+
+@every_example
+def test_broadcast_views_are_operands_like_others(op: Op, arrays: Any) -> None:
+    """An operand whose first axis is a stride of zero gives what its copy gives."""
+    stretched = [
+        np.broadcast_to(x[:1], x.shape) if isinstance(x, np.ndarray) and i in free(op, arrays) and x.ndim and x.shape[0] else x
+        for i, x in enumerate(arrays)
+    ]
+    copied = [x.copy() if isinstance(x, np.ndarray) else x for x in stretched]
+    (y, gradients), (y2, gradients2) = value_and_gradients(op, stretched), value_and_gradients(op, copied)
+    assert close(y, y2)
+    assert all(close(a, b) for a, b in zip(gradients, gradients2, strict=True))
+
+
+@every_example
+def test_repr_evaluates_to_the_op(op: Op, arrays: Any) -> None:
+    """eval(repr(op)) is an op with the same repr and the same result."""
+    names = {**vars(ops), **{cls.__name__: cls for cls in own_ops()}, "array": np.array, "Ellipsis": Ellipsis, "slice": slice}
+    again = eval(repr(op), names)
+    assert type(again) is type(op) and repr(again) == repr(op)
+    assert close(again(*arrays), op(*arrays))
+
+
+@every_example
+def test_no_reference_cycles(op: Op, arrays: Any) -> None:
+    """With the garbage collector off, a graph's arrays die with its last tensor."""
+    gc.disable()
+    try:
+        inputs = tensors(op, arrays)
+        y = op(*inputs)
+        node = weakref.ref(y.node)
+        grad(y, [inputs[i] for i in free(op, arrays)], np.ones(y.shape), create_graph=True)
+        del y, inputs
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+@every_example
+def test_arrays_in_array_out(op: Op, arrays: Any) -> None:
+    """Without a tensor among the operands nothing is recorded and the result is the plain array."""
+    y = op(*arrays)
+    assert not isinstance(y, Tensor)
+    assert close(op(*tensors(op, arrays)).data, y, 0.0)
+
+
+@every_example
+def test_pretend_gpu_gives_the_same_without_waiting(op: Op, arrays: Any) -> None:
+    """Values, first and second derivatives on the strict pretend GPU: no host array, no np.f(x), no synchronisation, no
+    uninitialised memory."""
+    y, gradients = value_and_gradients(op, arrays)
+    moved = [pretend(x) if isinstance(x, np.ndarray) else x for x in arrays]
+    pretend_gpu.synchronisations = 0
+    y2, gradients2 = value_and_gradients(op, moved)
+    inputs = tensors(op, moved)
+    xs = [inputs[i] for i in free(op, moved)]
+    out = op(*inputs)
+    gy = Tensor(pretend(np.random.default_rng(0).standard_normal(out.shape)), requires_grad=True)
+    first = grad(out, xs, gy, create_graph=True)
+    total = Tensor(pretend(np.zeros(())))
+    for g in first:
+        total = total + (g * pretend(np.ones(g.shape))).sum()
+    second = grad(total, [*xs, gy])
+    assert pretend_gpu.synchronisations == 0
+    assert close(y2, y) and all(close(a, b) for a, b in zip(gradients2, gradients, strict=True))
+    assert all(np.isfinite(to_numpy(g)).all() for g in second)
+
+
+def test_say_which_backends_really_ran(capsys: pytest.CaptureFixture[str]) -> None:
+    """ "All green" must not mean "never tried": the log names NumPy, the pretend GPU, and CuPy or its absence."""
+    cupy = importlib.util.find_spec("cupy") is not None
+    with capsys.disabled():
+        print(f"\nbackends: numpy {np.__version__} ran, pretend GPU ran, cupy {'is installed' if cupy else 'is not installed: not run'}")
+    assert array_module(np.ones(1)) is np and array_module(pretend(np.ones(1))).__name__ == "pretend"
+
+
+KERNELS = [(cls, phase) for cls, phase, library in overlay.table if library == "numpy"]
+
+
+@pytest.mark.parametrize(("cls", "phase"), KERNELS, ids=lambda value: getattr(value, "__name__", value))
+def test_kernels_equal_their_ops(cls: type[Op], phase: str) -> None:
+    """Each kernel gives its op's result in float32 and float64, within the bound it states, from any strides; it runs at
+    all, leaves its operands unchanged and saves the same state."""
+    ran = 0
+    for op, arrays in [case for seed in range(3) for case in cls.examples(np.random.default_rng(seed))]:
+        for dtype in (np.float32, np.float64):
+            for _, stored in variants([x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in arrays]):
+                before = [np.array(x) for x in stored if x is not None]
+                kernel = overlay.find(op.run(*stored)[1], phase, stored if phase == "forward" else [op(*stored)])
+                ran += kernel is not None
+                y, gradients = value_and_gradients(op, stored)
+                with mv.reference():
+                    y2, gradients2 = value_and_gradients(op, stored)
+                bound = max(k.bound for k in overlay.table[cls, phase, "numpy"]) if dtype == np.float32 else 1e-12
+                assert close(y, y2, bound) and all(close(a, b, bound) for a, b in zip(gradients, gradients2, strict=True))
+                assert all(np.array_equal(a, b) for a, b in zip(before, [x for x in stored if x is not None], strict=True))
+    assert ran > 0
+
+
+def test_reference_switches_every_kernel_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside `reference()` no kernel is even looked up."""
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("a kernel was looked up")
+
+    from minivgg.autograd import mode
+
+    monkeypatch.setattr(mode, "find_kernel", [refuse])
+    with mv.reference():
+        x = Tensor(np.ones((2, 1, 4, 4)), requires_grad=True)
+        ops.max_pool2d(x).sum().backward()
