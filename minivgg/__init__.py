@@ -80,7 +80,7 @@ def _find_kernel(call: Any, phase: str, arrays: Any) -> Any:
     _mode.find_kernel.clear()
     if importlib.util.find_spec("minivgg.fast") is None:
         return None
-    _mode.find_kernel.append(importlib.import_module("minivgg.fast.overlay").find)
+    _mode.find_kernel.append(importlib.import_module("minivgg.fast.kernels").find)
     return _mode.find_kernel[0](call, phase, arrays)
 
 

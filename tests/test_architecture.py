@@ -67,8 +67,8 @@ def test_no_room_without_a_name() -> None:
 
 
 @every_file
-def test_public_names_are_listed_sorted_and_explained(path: Path) -> None:
-    """Every module has a docstring; `__all__` is sorted and true; what it lists and the file defines has a docstring."""
+def test_public_names_are_listed_and_explained(path: Path) -> None:
+    """Every module has a docstring; `__all__` is true; what it lists and the file defines has a docstring."""
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -76,7 +76,7 @@ def test_public_names_are_listed_sorted_and_explained(path: Path) -> None:
         return
     module = importlib.import_module(name)
     listed = getattr(module, "__all__", [])
-    assert list(listed) == sorted(listed)
+    assert len(set(listed)) == len(listed)  # their order is the linter's affair
     assert all(hasattr(module, n) for n in listed)
     if path.name != "__init__.py":
         assert "__all__" in vars(module)

@@ -16,7 +16,7 @@ from .windows import Geometry
 
 __all__ = ["convolve", "correlate", "scatter_columns"]
 
-_TILE_BYTES = 4 << 20
+_TILE_BYTES = 2 << 20
 
 
 def _tiles(view: Array) -> Iterator[tuple[slice, slice]]:

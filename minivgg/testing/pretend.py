@@ -53,6 +53,8 @@ class Array:
         return self._values
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the array interface and buffers: back doors to the host
+            raise AttributeError(name)
         value = getattr(self._values, name)
         return _function(value) if callable(value) else _wrap(value)
 

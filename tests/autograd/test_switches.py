@@ -1,0 +1,94 @@
+"""The switches that hold for a block: no_grad, check_finite, scope; each is undone, also by an exception."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import minivgg as mv
+from minivgg import nn, ops
+from minivgg.autograd import mode
+from minivgg.errors import NumericalError
+
+
+def leaf(values=(1.0, 2.0)) -> mv.Tensor:
+    """A float64 tensor that requires a gradient."""
+    return mv.Tensor(np.array(values), requires_grad=True)
+
+
+def test_no_grad_records_nothing():
+    """Inside the block results are constants; outside recording goes on."""
+    x = leaf()
+    with mv.no_grad():
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+
+
+def test_no_grad_decorates_functions():
+    """@no_grad() works on a function, call after call."""
+    x = leaf()
+
+    @mv.no_grad()
+    def f():
+        return x * 2.0
+
+    assert not f().requires_grad and not f().requires_grad and (x * 2.0).requires_grad
+
+
+def test_switches_end_with_an_exception():
+    """A block left by an exception restores what was before."""
+    for block in (mv.no_grad, mv.reference, mv.frozen_state, mv.check_finite, mv.keep_statistics, mv.lock_arrays):
+        before = dict(vars(mode.state)), mode.state.recording, mode.state.kernels, mode.state.frozen, mode.state.finite
+        with pytest.raises(KeyError), block():
+            raise KeyError
+        assert (mode.state.recording, mode.state.kernels, mode.state.frozen, mode.state.finite) == before[1:]
+        assert not mode.state.statistics and mode.state.locked is None
+
+
+def test_switches_belong_to_one_thread():
+    """no_grad() in one thread does not stop another from recording."""
+    x, seen = leaf(), []
+    with mv.no_grad():
+        worker = threading.Thread(target=lambda: seen.append((x * 2.0).requires_grad))
+        worker.start()
+        worker.join()
+    assert seen == [True]
+
+
+def test_check_finite_names_op_and_layer_of_the_first_nan():
+    """The log of a negative number is blamed on Log and on the layer at work, though NaNs come out of later ops too."""
+    x = leaf([-1.0, 2.0])
+    with mv.check_finite(), np.errstate(invalid="ignore"), mode.scope("features"), mode.scope("3"), pytest.raises(NumericalError) as caught:
+        ops.exp(ops.log(x * 1.0) + 1.0)
+    assert "1 NaN and 0 Inf among 2 values" in str(caught.value)
+    assert caught.value.__notes__ == ["in Log() of layer features.3"]
+
+
+def test_check_finite_finds_what_a_rule_makes():
+    """√x has the derivative ∞ at 0: the forward pass is finite, and the sweep names Sqrt and the layer."""
+    x = leaf([0.0, 1.0])
+    with mode.scope("root"):
+        y = ops.sqrt(x)
+    with mv.check_finite(), np.errstate(divide="ignore"), pytest.raises(NumericalError, match="its rule made 0 NaN and 1 Inf") as caught:
+        y.sum().backward()
+    assert any("while differentiating Sqrt() of layer root" in note for note in caught.value.__notes__)
+
+
+def test_check_finite_names_the_layer_of_a_model():
+    """A NaN weight in the second convolution is found there, not at the loss."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
+    model[2].weight[0, 0, 0, 0] = np.nan
+    with mv.check_finite(), pytest.raises(NumericalError) as caught:
+        model(np.ones((1, 1, 2, 2), "float32"))
+    assert "of layer 2" in caught.value.__notes__[0] and "Conv2d" in caught.value.__notes__[0]
+
+
+def test_scopes_make_a_path():
+    """Nested scopes are joined by dots and end with their blocks; an empty name adds nothing."""
+    with mode.scope("features"):
+        with mode.scope(""), mode.scope("0"):
+            assert mode.where() == "features.0"
+        assert mode.where("default") == "features"
+    assert mode.where("default") == "default"
