@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import StorageError
@@ -43,11 +44,11 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         remedy = "Free some space" if error.errno in _FULL else "Check the folder and its permissions"
         raise StorageError(f"cannot write {path}: {error.strerror or error}. {remedy}; the old file is unchanged.") from None
     except BaseException:  # Ctrl-C in the middle: leave nothing half-written behind
-        partial.unlink(missing_ok=True)
+        _discard(partial)
         raise
 
 
@@ -57,6 +58,11 @@ def remove_orphans(folder: str | Path) -> list[Path]:
     for orphan in orphans:
         orphan.unlink(missing_ok=True)
     return orphans
+
+
+def _discard(partial: Path) -> None:
+    with suppress(OSError):  # it is not there, or its folder is none
+        partial.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

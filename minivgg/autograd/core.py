@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.arrays import array_module
+from ..backend.arrays import array_module, as_array, owner
 from ..errors import GraphError, ShapeError
 from . import mode
 from .broadcasting import BroadcastTo, Cast, SumTo, broadcast_to, cast, sum_to
@@ -77,10 +77,18 @@ def backward(y: Tensor, gy: Any = None, retain_graph: bool = False) -> None:
             "backward() of a tensor that was not made from tensors with requires_grad=True: there is nothing to differentiate."
         )
     targets = {node for node in reachable(y.node) if node.op is None or node.retain}
+    taken = {id(owner(gy.data if isinstance(gy, Tensor) else gy))}  # memory that belongs to somebody already
     for node, g in sweep(y, targets, gy, record=False, free=not retain_graph).items():
         tensor = node.tensor()
-        if tensor is not None:
-            tensor.grad = tensor.grad + g if node.op is None and tensor.grad is not None else g
+        if tensor is None:
+            continue
+        if node.op is None and tensor.grad is not None:
+            tensor.grad = tensor.grad + g
+            continue
+        if id(owner(g)) in taken or 0 in g.strides:  # each .grad is its own to write to: clipping scales it in place
+            g = array_module(g).array(g)
+        taken.add(id(owner(g)))
+        tensor.grad = g
 
 
 Tensor.backward = backward  # bound here: tensors know nothing of the sweep
@@ -137,9 +145,13 @@ def _seed(y: Tensor, gy: Any, record: bool) -> Any:
                 f"y has shape {y.shape}: only a single number has a gradient without gy. Pass gy of that shape, or take y.sum()."
             )
         gy = array_module(y.data).ones_like(y.data)
-    elif getattr(gy, "shape", ()) != y.shape:
-        raise ShapeError(f"gy must have y's shape {y.shape}, but has {getattr(gy, 'shape', type(gy).__name__)}.")
-    return gy if record or not isinstance(gy, Tensor) else gy.data
+    elif not isinstance(gy, Tensor):
+        gy = as_array(gy, None if hasattr(gy, "dtype") else y.dtype)
+    if gy.shape != y.shape:
+        raise ShapeError(f"gy must have y's shape {y.shape}, but has {gy.shape}.")
+    if isinstance(gy, Tensor):
+        return gy if record else gy.data
+    return Tensor(gy) if record else gy
 
 
 def _pull(node: Node, gy: Any, needed: set[Node], record: bool) -> list[tuple[Node, Any]]:

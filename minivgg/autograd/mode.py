@@ -24,6 +24,7 @@ __all__ = [
     "enable_grad",
     "frozen_state",
     "keep_statistics",
+    "lock",
     "lock_arrays",
     "no_grad",
     "reference",
@@ -126,6 +127,16 @@ def lock_arrays() -> Iterator[None]:
         finally:
             for array in locked.values():
                 array.flags.writeable = True
+
+
+def lock(array: Any) -> None:
+    """Make a NumPy array read-only until the `lock_arrays` block ends; so is a view made of a locked array."""
+    locked, flags = state.locked, getattr(array, "flags", None)
+    if locked is None or flags is None or not hasattr(flags, "writeable"):
+        return
+    if flags.writeable or (id(array.base) in locked and 0 not in array.strides):
+        locked[id(array)] = array
+        flags.writeable = False
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from ..backend.arrays import Array, array_module, owner
-from ..errors import NumericalError
+from ..errors import NumericalError, ShapeError
 from . import mode
 from .tensor import Node, Saved, Tensor
 
@@ -77,6 +77,11 @@ class Op:
                 require_finite(y, "made")
         except Exception as error:
             error.add_note(f"in {self!r}{f' of layer {mode.where()}' if mode.where() else ''}")
+            if type(error) is ValueError and "broadcast" in str(error):
+                shapes = " and ".join(str(x.shape) for x in arrays if hasattr(x, "shape"))
+                raise ShapeError(
+                    f"{self!r}: shapes {shapes} do not broadcast. From the last axis on, two sizes must be equal, or one of them 1."
+                ) from error
             raise
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if not tensors:

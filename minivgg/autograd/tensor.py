@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..backend.arrays import Array, as_array, to_numpy
+from ..backend.arrays import Array, as_array, owner, to_numpy
 from ..backend.device import Device
 from ..errors import GraphError
 from . import mode
@@ -135,6 +135,13 @@ class Tensor:
         return Tensor(data, self.requires_grad, dtype, self.name)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if mode.state.recording and self.node is not None and self.node.op is not None:
+            raise GraphError(
+                f"{self.node.op!r} made this tensor, and a graph cannot record writes into it. "
+                "Build the result with where() or concatenate(), or write inside no_grad()."
+            )
+        if mode.state.recording and isinstance(value, Tensor) and value.node is not None:
+            raise GraphError("a written value gets no gradient. Use where() or concatenate(), or write value.detach().")
         self._data[key] = value._data if isinstance(value, Tensor) else value
         self.version[0] += 1
 
@@ -162,9 +169,9 @@ class Saved:
         self.version = x.version if is_tensor else [0]
         self.count = self.version[0]
         self.name = x.name if is_tensor else ""
-        if mode.state.locked is not None and getattr(getattr(self.array, "flags", None), "writeable", False):
-            mode.state.locked[id(self.array)] = self.array
-            self.array.flags.writeable = False
+        if mode.state.locked is not None:
+            mode.lock(owner(self.array))
+            mode.lock(self.array)
 
     def read(self, record: bool, own: Node | None = None) -> Any:
         """The array, or while a graph is recorded the tensor at its place in the graph: `own` for an op's result."""

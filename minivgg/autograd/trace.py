@@ -75,7 +75,9 @@ def trace(loss: Tensor | Callable[[], Tensor], file: TextIO | None = None) -> Ta
     numbers = {node: i for i, node in enumerate(nodes)}
     rows = []
     for node in nodes:
-        name = node.name or "leaf" if node.op is None else type(node.op).__name__
+        tensor = node.tensor()
+        own = tensor.name if tensor is not None else node.name  # a parameter is named after it was made
+        name = own or "leaf" if node.op is None else type(node.op).__name__
         operands = tuple(None if parent is None else numbers[parent] for parent in node.parents)
         active = [rule_of(node.op, i) for i, parent in enumerate(node.parents) if parent is not None]
         rules = tuple(f"{rule}(gy{''.join(', ' + name for name in reads_of(node.op, rule))})" for rule in active)
@@ -91,7 +93,8 @@ def trace(loss: Tensor | Callable[[], Tensor], file: TextIO | None = None) -> Ta
 def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     """Bytes of memory that the graph of `loss` keeps for the backward pass, each array counted once.
 
-    Saved operands and what ops saved for themselves. The leaves' own memory (parameters, inputs) counts if `leaves`.
+    Saved operands, constants among them (images, masks), and what ops saved for themselves. The memory of leaves that
+    require a gradient, the parameters, counts only if `leaves`: it is there anyway.
     """
     if loss.node is None:
         return 0

@@ -73,7 +73,8 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     if isinstance(data, np.generic):
         data = np.asarray(data)
     if type(data) in _modules or not isinstance(data, (bool, int, float, list, tuple)):
-        array_module(data)  # refuses what is no array at all
+        if array_module(data) is np and not isinstance(data, np.ndarray):
+            raise DeviceError(f"expected an array, a number or a list of numbers, but got {type(data).__name__}.")
         return data if dtype is None else data.astype(dtype, copy=False)
     array = np.asarray(data, dtype)
     return array.astype(np.float32) if dtype is None and array.dtype == np.float64 else array

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from .. import nn
@@ -131,7 +132,7 @@ class VGG(nn.Module):
 
 def _check(**sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, Integral) or size < 1:
             raise ConfigError(f"{name} must be a whole number ≥ 1, but is {size!r}.")
 
 

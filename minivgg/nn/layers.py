@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 from .. import ops
@@ -31,7 +32,7 @@ def _weight(shape: tuple[int, ...], init: str | Initialiser, rng: Any) -> Parame
 
 def _positive(**sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, Integral) or size < 1:
             raise ConfigError(f"{name} must be a whole number ≥ 1, but is {size!r}.")
 
 

@@ -127,6 +127,8 @@ class Power(Op):
         return array_module(x, p).power(x, p)
 
     def grad_x(self, gy: Any, x: Any, p: Any) -> Any:
+        if isinstance(p, (int, float)) and p == 0:
+            return gy * 0.0  # also at x = 0, where x⁻¹ has no value
         return gy * p * x ** (p - 1)
 
     def grad_p(self, gy: Any, x: Any, y: Any) -> Any:

@@ -152,6 +152,11 @@ def check_batch(x: Any, gamma: Any, training: bool) -> None:
         raise ShapeError(
             f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}."
         )
+    if x.dtype != gamma.dtype:
+        raise ShapeError(
+            f"{name}: the batch is {x.dtype} and the parameters are {gamma.dtype}. "
+            f"Convert one: x.to(dtype='{gamma.dtype}') or model.to(dtype='{x.dtype}')."
+        )
     m = math.prod(x.shape) // max(x.shape[1], 1)
     if training and m < 2:
         raise ShapeError(

@@ -86,7 +86,10 @@ class CrossEntropy(Op):
     """
 
     def forward(self, x: Array, q: Array) -> Array:
-        return -(q * LogSoftmax(1).forward(x)).sum(axis=1)
+        y = LogSoftmax(1).forward(x)
+        array_module(y).copyto(y, 0, where=q == 0)  # a class of logit −∞ costs nothing if it is not a target
+        y *= q
+        return -y.sum(axis=1)
 
     def grad_x(self, gy: Any, x: Any, q: Array) -> Any:
         return gy.reshape((gy.shape[0], 1)) * (softmax(x, 1) * q.sum(axis=1, keepdims=True) - q)
@@ -160,9 +163,11 @@ def _targets(data: Array, targets: Array, ignore_index: int | None, smoothing: f
     wrong = keep & ~inside
     if xp is np and wrong.any():  # on a device nobody waits for an answer: NaN instead, below
         place = int(wrong.argmax())
+        target = int(targets[place])
+        remedy = f"Build it with num_classes ≥ {int(targets[keep].max()) + 1}" if target >= 0 else "Number the classes from 0"
         raise DataError(
-            f"target {int(targets[place])} at position {place} is outside 0..{classes - 1}: the model has {classes} classes. "
-            f"Build it with num_classes ≥ {int(targets[keep].max()) + 1}, or pass ignore_index for targets without a label."
+            f"target {target} at position {place} is outside 0..{classes - 1}: the model has {classes} classes. "
+            f"{remedy}, or pass ignore_index={target} if it stands for images without a label."
         )
     one_hot = (targets[:, None] == xp.arange(classes)).astype(data.dtype)
     weights = xp.ones(classes, data.dtype) if class_weights is None else xp.asarray(_plain(class_weights), data.dtype)

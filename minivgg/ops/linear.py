@@ -67,6 +67,8 @@ def linear(x: Any, w: Any, b: Any = None) -> Any:
         raise ShapeError(
             f"{name} has {wanted} input features (w is {w.shape}), but the batch {x.shape} has {x.shape[-1] if x.ndim else 0}.{hint}"
         )
+    if x.dtype != w.dtype:
+        raise ShapeError(f"{name}: the batch is {x.dtype} and w is {w.dtype}. Convert one: x.to(dtype='{w.dtype}').")
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"{name} has {w.shape[0]} outputs, so its bias must have shape ({w.shape[0]},), not {b.shape}.")
     if x.ndim == 2:

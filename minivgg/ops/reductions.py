@@ -134,7 +134,8 @@ class LogSumExp(Reduction):
         xp = array_module(x)
         top = x.max(axis=self.axes, keepdims=True)
         top = xp.where(xp.isfinite(top), top, 0)
-        y = xp.log(xp.exp(x - top).sum(axis=self.axes, keepdims=True)) + top
+        total = xp.exp(x - top).sum(axis=self.axes, keepdims=True)
+        y = xp.where(total == 0, -np.inf, xp.log(xp.where(total == 0, 1, total)) + top)
         return y if self.keepdims else y.reshape(x.sum(axis=self.axes).shape)
 
     def grad_x(self, gy: Any, x: Any, y: Any) -> Any:

@@ -183,6 +183,8 @@ class Col2im(Op):
 
 def im2col(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
     """All windows of x (N, C, H, W) as columns (N, C·R·S, P·Q); arguments are ints or pairs. torch: `unfold`."""
+    if x.ndim != 4:
+        raise ShapeError(f"{where('im2col')} needs images (N, C, H, W), but got {x.shape}.")
     return Im2col(geometry(kernel, stride, padding, dilation))(x)
 
 

@@ -39,7 +39,7 @@ def test_numbers_and_lists_become_float32_arrays_stay_as_they_are():
     assert (tensor.ndim, tensor.size, len(tensor), tensor[1].item()) == (1, 3, 3, -2.0)
 
 
-@pytest.mark.parametrize("junk", [None, "text", {1: 2}, object()], ids=repr)
+@pytest.mark.parametrize("junk", [None, "text", {1: 2}, object()], ids=["None", "text", "dict", "object"])
 def test_what_is_no_array_is_refused(junk):
     """Tensor(None) and other non-arrays raise DeviceError that names the type."""
     with pytest.raises(DeviceError, match=type(junk).__name__):

@@ -19,12 +19,13 @@ def test_layers_are_their_ops():
     assert conv.weight.shape == (6, 2, 3, 2) and conv.bias.shape == (6,) and not conv.bias.data.any()
     expected = ops.conv2d(X, conv.weight.data, conv.bias.data, stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
     np.testing.assert_array_equal(conv(X).data, expected)
+    lrn = {"size": 3, "alpha": 0.5, "beta": 0.5, "k": 1.0}
     pairs = [
         (nn.MaxPool2d(3, 2, 1, ceil_mode=True), ops.max_pool2d(X, 3, stride=2, padding=1, ceil_mode=True)),
         (nn.MaxPool2d(), ops.max_pool2d(X)),
         (nn.AdaptiveAvgPool2d((2, 3)), ops.adaptive_avg_pool2d(X, (2, 3))),
         (nn.LocalResponseNorm(), ops.local_response_norm(X)),
-        (nn.LocalResponseNorm(3, 0.5, 0.5, 1.0, alpha_over_n=True), ops.local_response_norm(X, size=3, alpha=0.5, beta=0.5, k=1.0, alpha_over_n=True)),
+        (nn.LocalResponseNorm(3, 0.5, 0.5, 1.0, alpha_over_n=True), ops.local_response_norm(X, **lrn, alpha_over_n=True)),
         (nn.ReLU(), np.maximum(X, 0)),
         (nn.Flatten(), X.reshape(3, -1)),
     ]  # fmt: skip
