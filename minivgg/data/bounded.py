@@ -34,7 +34,7 @@ def open_file(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             raise DataError(f"{path}: expected a regular file, but this is a folder, a pipe or a device.")
         if status.st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes). Fetch it again.")
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             yield file, status.st_size
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file or folder. Check the path.") from None
@@ -44,7 +44,7 @@ def open_file(path: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 def _status(path: Path) -> os.stat_result:
     try:
-        return os.stat(path)
+        return path.stat()
     except ValueError as error:  # a NUL in the name
         raise DataError(f"{str(path)!r}: not a path: {error}.") from None
 
