@@ -80,15 +80,13 @@ def backward(y: Tensor, gy: Any = None, retain_graph: bool = False) -> None:
     taken = {id(owner(gy.data if isinstance(gy, Tensor) else gy))}  # memory that belongs to somebody already
     for node, g in sweep(y, targets, gy, record=False, free=not retain_graph).items():
         tensor = node.tensor()
-        if tensor is None:
-            continue
-        if node.op is None and tensor.grad is not None:
+        if tensor is not None and node.op is None and tensor.grad is not None:
             tensor.grad = tensor.grad + g
-            continue
-        if id(owner(g)) in taken or 0 in g.strides:  # each .grad is its own to write to: clipping scales it in place
-            g = array_module(g).array(g)
-        taken.add(id(owner(g)))
-        tensor.grad = g
+        elif tensor is not None:
+            if id(owner(g)) in taken or 0 in g.strides:  # each .grad is its own to write to: clipping scales it in place
+                g = array_module(g).array(g)
+            taken.add(id(owner(g)))
+            tensor.grad = g
 
 
 Tensor.backward = backward  # bound here: tensors know nothing of the sweep

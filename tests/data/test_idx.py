@@ -7,11 +7,12 @@ import gzip
 import os
 import struct
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minivgg.data import bounded, read_idx
+from minivgg.data import read_idx
 from minivgg.errors import DataError
 
 SMALL = b"\0\0\x08\x02" + b"\0\0\0\x02\0\0\0\x03" + bytes([1, 2, 3, 4, 5, 255])  # uint8 (2, 3)
@@ -133,7 +134,7 @@ def test_unreadable_file_is_a_data_error(tmp_path, monkeypatch):
 
     path = tmp_path / "a"
     path.write_bytes(SMALL)
-    monkeypatch.setattr(bounded, "open", refuse, raising=False)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match="cannot be read: Permission denied") as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
