@@ -1,0 +1,45 @@
+"""`minivgg evaluate`: how good a trained model is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@click.option("--best", is_flag=True, help="The best epoch's checkpoint rather than the last one's.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, … or auto.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(run: str, data: str | None, best: bool, device: str, form: str) -> None:
+    """Loss and accuracy of RUN, a run folder or a checkpoint file, on the test images.
+
+    DATA is as for train; by default the data that the run was trained on. Where there are no test images, the
+    validation images are taken that the run did not train on.
+    """
+    from .. import data as images
+    from ..train import Predictor, RunFolder
+
+    predictor = Predictor.load(run, best=best, device=device)
+    folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
+    source = data or (folder.config().data if (folder.path / "config.toml").is_file() else "")
+    whole, test = images.load(source or None)
+    dataset = test or images.split(whole, predictor.config.val_split, predictor.config.seed)[1]
+    result = predictor.evaluate(dataset)
+    if form == "json":
+        values = {
+            "images": dataset.name,
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "correct": result.correct,
+            "count": result.count,
+        }
+        click.echo(json.dumps(values))
+    else:
+        click.echo(f"{'test' if test else 'validation'} accuracy {result}")
+        click.echo(f"{'test' if test else 'validation'} loss {result.loss:.4f}")

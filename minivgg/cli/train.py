@@ -1,0 +1,62 @@
+"""`minivgg train`: every key of the configuration is a flag."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..train.config import TrainConfig
+
+__all__ = ["command"]
+
+_TYPES = {"int": click.INT, "float": click.FLOAT, "str": click.STRING}
+
+
+def _flags(function: Any) -> Any:
+    """Add a flag for each key. A flag that is not given is None, so that the file's value, or the default, holds."""
+    for field in reversed(dataclasses.fields(TrainConfig)):
+        if field.name == "data":
+            continue
+        name, kind = field.name.replace("_", "-"), str(field.type).split(" ")[0]
+        text = field.metadata["help"]
+        if kind == "bool":
+            text += f"  [default: {'on' if field.default else 'off'}]"
+            option = click.option(f"--{name}/--no-{name}", field.name, default=None, help=text)
+        else:
+            text += "" if field.default is None else f"  [default: {field.default}]"
+            option = click.option(f"--{name}", field.name, type=_TYPES[kind], default=None, metavar=kind.upper(), help=text)
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("data", required=False)
+@click.option("--config", "file", metavar="FILE", help="TOML file with any of these choices; flags override it.")
+@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|PATH]", help="Go on with a run folder, or the newest equal run.")
+@click.option("--dry-run", is_flag=True, help="Build everything, do one step's computations, write nothing.")
+@_flags
+def command(data: str | None, file: str | None, resume: str | None, dry_run: bool, **flags: Any) -> None:
+    """Train a model.
+
+    DATA is a folder of MNIST's idx files or an .npz file with x_train, y_train, x_test, y_test; by default 5,000 + 1,000
+    images of Fashion-MNIST that come with the package.
+    """
+    from .. import train
+    from .display import display
+
+    given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
+    layers = [train.read_config_file(file)] if file else []
+    if resume not in (None, "auto"):
+        layers.insert(0, train.find_run(Path(resume)).config().mapping())
+    config = TrainConfig.of(*layers, given, source="the command line")
+    if dry_run:
+        click.echo(train.dry_run(config))
+        return
+    result = train.train(config, resume=resume, observer=display())
+    last = result.rows[-1]
+    click.echo(f"validation accuracy {last['val_accuracy']:.4f}")
+    if result.test is not None:
+        click.echo(f"test accuracy {result.test}")

@@ -1,0 +1,38 @@
+"""Gradient clipping: a step in the right direction, but no longer than a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..autograd.core import Tensor
+from ..backend.arrays import array_module
+from ..errors import ConfigError
+
+__all__ = ["clip_grad_norm", "gradient_norm"]
+
+
+def gradient_norm(named_parameters: Iterable[tuple[str, Tensor]]) -> Any:
+    """√(Σ g²) over the gradients of all parameters together, those without one left out: a number, or a 0-d device array."""
+    total: Any = 0.0
+    for _, p in named_parameters:
+        if p.grad is not None:
+            total = total + (p.grad * p.grad).sum()
+    return total**0.5
+
+
+def clip_grad_norm(named_parameters: Iterable[tuple[str, Tensor]], max_norm: float) -> Any:
+    """Scale all gradients by min(1, max_norm / norm), so that their joint L2 norm is at most `max_norm`.
+
+    Returns the norm before clipping (a NaN or Inf among the gradients shows there, and they are then all NaN).
+    The gradients are replaced, never written into. Raises ConfigError unless max_norm > 0.
+    """
+    if not max_norm > 0:
+        raise ConfigError(f"max_norm must be > 0, but is {max_norm!r}.")
+    pairs = list(named_parameters)
+    norm = gradient_norm(pairs)
+    for _, p in pairs:
+        if p.grad is not None:
+            scale = array_module(p.grad).minimum(1.0, max_norm / (norm + 1e-12))
+            p.grad = (p.grad * scale).astype(p.grad.dtype, copy=False)
+    return norm

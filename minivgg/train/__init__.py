@@ -1,0 +1,40 @@
+"""Training: configuration, loop, metrics, checkpoints, evaluation. `train(TrainConfig(epochs=1))` is all it takes."""
+
+from __future__ import annotations
+
+from .build import Job, build_job
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .config_file import config_toml, read_config_file
+from .decode import read_image
+from .dry_run import dry_run
+from .evaluate import Evaluation, evaluate
+from .interrupts import Interrupted
+from .loop import Trainer
+from .observer import Observer
+from .predictor import Predictor
+from .run import Result, find_run, train
+from .run_folder import RunFolder
+
+__all__ = [
+    "Checkpoint",
+    "Evaluation",
+    "Interrupted",
+    "Job",
+    "Observer",
+    "Predictor",
+    "Result",
+    "RunFolder",
+    "TrainConfig",
+    "Trainer",
+    "build_job",
+    "config_toml",
+    "dry_run",
+    "evaluate",
+    "find_run",
+    "load_checkpoint",
+    "read_config_file",
+    "read_image",
+    "save_checkpoint",
+    "train",
+]

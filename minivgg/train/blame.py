@@ -1,0 +1,32 @@
+"""A step that made NaN or Inf is run again, slowly, to find the op and the layer that made the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..autograd import mode
+from ..errors import NumericalError
+
+__all__ = ["blame"]
+
+_REMEDY = "Lower the learning rate (--lr), clip the gradients (--clip 1), or warm up for longer (--warmup)."
+
+
+def blame(step: int, model: Any, forward: Callable[[], Any]) -> NumericalError:
+    """The error that names the culprit of step number `step` (from 0).
+
+    `forward()` computes that step's loss again: same batch, same augmentation, same dropout. Running statistics are left
+    alone. Parameters must be as they were before the step; their gradients are overwritten.
+    """
+    for name, p in model.named_parameters():
+        p.grad = None
+        if not bool((p.data - p.data == 0).all()):
+            return NumericalError(f"step {step}: {name} {p.shape} itself holds NaN or Inf, before the step. Start from a sound checkpoint.")
+    try:
+        with mode.step(step), mode.frozen_state(), mode.check_finite():
+            forward().backward()
+    except NumericalError as error:
+        notes = getattr(error, "__notes__", [])
+        return NumericalError(f"step {step}: {notes[0] if notes else 'an op'}: {error}. The update was not applied. {_REMEDY}")
+    return NumericalError(f"step {step}: loss and gradients are finite one by one, but their sum overflows. {_REMEDY}")

@@ -1,0 +1,137 @@
+"""From a configuration to the parts of a run: images, loaders, model, optimiser, schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import data, models, optim
+from ..backend.device import Device
+from ..errors import ConfigError
+from .config import TrainConfig
+
+__all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "preprocessing"]
+
+
+@dataclass
+class Job:
+    """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), SHA-256."""
+
+    config: TrainConfig
+    device: Device
+    model: Any
+    optimizer: optim.SGD
+    schedule: optim.Schedule
+    transform: data.Transform
+    train: data.Loader
+    val: data.Loader
+    test: data.Loader | None
+    classes: tuple[str, ...]
+    images: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Updates in the whole run."""
+        return self.config.epochs * len(self.train)
+
+
+def build_job(config: TrainConfig) -> Job:
+    """Load the images and build everything that the configuration names.
+
+    The job's configuration has the device that was really chosen, and an absolute path of the data. Raises
+    ConfigError, DataError, ShapeError or DeviceError for what does not fit.
+    """
+    device = Device(config.device)
+    source = str(Path(config.data).absolute()) if config.data else ""
+    config = dataclasses.replace(config, device=str(device), data=source)
+    whole, test = data.load(source or None)
+    fit, held = data.split(whole, config.val_split, config.seed)
+    transform = preprocessing(config, fit)
+    loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
+    height, width, channels = whole.images.shape[1:]
+    model = build_model(config, len(whole.classes), channels).to(device=str(device))
+    return Job(
+        config=config,
+        device=device,
+        model=model,
+        optimizer=build_optimizer(config, model),
+        schedule=build_schedule(config, config.epochs * len(loader)),
+        transform=transform,
+        train=loader,
+        val=evaluation_loader(held, config.batch_size, transform, config.workers),
+        test=None if test is None else evaluation_loader(test, config.batch_size, transform, config.workers),
+        classes=whole.classes,
+        images={"count": len(whole), "shape": [height, width, channels], "sha256": _fingerprint(whole)},
+    )
+
+
+def evaluation_loader(dataset: data.Dataset, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:
+    """Every image once, in order, without augmentation."""
+    return data.Loader(dataset, batch_size, transform, shuffle=False, training=False, workers=workers)
+
+
+def build_model(config: TrainConfig, classes: int, channels: int) -> Any:
+    """The network of a configuration, for so many classes and image channels."""
+    return models.build(
+        config.model,
+        num_classes=classes,
+        in_channels=channels,
+        image_size=config.image_size,
+        width=config.width,
+        head=config.head,
+        init=config.init,
+        seed=config.seed,
+    )
+
+
+def build_optimizer(config: TrainConfig, model: Any) -> optim.SGD:
+    """SGD over the model's parameters; one-dimensional ones without decay if `decay_all` is off."""
+    named = list(model.named_parameters())
+    params: Any = named if config.decay_all else optim.without_decay(named, config.weight_decay)
+    return optim.SGD(params, config.lr, config.momentum, config.weight_decay, config.nesterov, config.form)
+
+
+def build_schedule(config: TrainConfig, steps: int) -> optim.Schedule:
+    """The learning rate's schedule over `steps` updates."""
+    warmup = int((config.warmup or 0.0) * steps)
+    if config.schedule == "one-cycle":
+        return optim.OneCycle(config.lr, steps, warmup)
+    if config.schedule == "cosine":
+        return optim.Cosine(config.lr, steps, warmup)
+    if config.schedule == "plateau":
+        return optim.Plateau(config.lr, config.patience, config.factor, config.drops, warmup)
+    if config.schedule == "step":
+        return optim.Step(config.lr, math.ceil(steps / (config.drops + 1)), config.factor, warmup)
+    return optim.Constant(config.lr, warmup)
+
+
+def preprocessing(config: TrainConfig, dataset: data.Dataset) -> data.Transform:
+    """Crop (after padding with black where images are too small), mirror, and normalise by the dataset's own statistics.
+
+    A margin of `shift` pixels on each side is what a random crop can move in; evaluation takes the centre.
+    Raises ConfigError if an image is so far from square that the crop cannot fit.
+    """
+    size, (height, width) = config.image_size, dataset.images.shape[1:3]
+    padding = max(0, math.ceil((size - min(height, width)) / 2) + config.shift)
+    if min(height, width) > size and config.image_size * 4 < min(height, width):
+        raise ConfigError(
+            f"images of {height}×{width} cropped to {size}×{size} would show little of themselves. "
+            f"Set image_size nearer to {min(height, width)} (--image-size), or rescale the images."
+        )
+    mean, std = data.statistics(dataset)
+    steps: list[data.Transform] = [data.Crop(size, padding)] if padding or (height, width) != (size, size) else []
+    steps += [data.Mirror()] if config.mirror else []
+    return data.Compose((*steps, data.Normalise(mean, std)))
+
+
+def _fingerprint(dataset: data.Dataset) -> str:
+    """SHA-256 of images, labels and class names."""
+    sha = hashlib.sha256(repr((dataset.images.shape, dataset.classes)).encode())
+    for start in range(0, len(dataset), 1024):
+        sha.update(dataset.images[start : start + 1024].tobytes())
+    sha.update(dataset.labels.astype("<i8").tobytes())
+    return sha.hexdigest()

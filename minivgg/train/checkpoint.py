@@ -1,0 +1,101 @@
+"""A checkpoint: all that a run needs to go on, bit for bit, in one safetensors file.
+
+    features.0.weight, …                       the model's parameters and buffers, under their own names
+    optimizer.momentum.features.0.weight, …    the optimiser's state, by parameter name
+    __metadata__["minivgg"]                    canonical JSON: format, digest, state
+
+The digest is a SHA-256 over every array's name, dtype, shape and bytes, and over the JSON without the digest. Nothing of
+when, where or how often a run was interrupted goes in, so that equal states are equal files. JSON is canonical when its
+keys are sorted and no space is wasted; a float is written with the shortest digits that give it back exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backend.arrays import to_numpy
+from ..errors import CheckpointError
+from ..files import write_atomically
+from ..weights.load import OPTIMIZER, read_bytes
+from ..weights.safetensors import read_safetensors, safetensors_bytes
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+_KEY = "minivgg"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Arrays by name, and the rest as JSON-able values (`state`)."""
+
+    model: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write the file in one step; a kill at any instant leaves the old one or the new one.
+
+    Raises StorageError if the disk is full or the folder cannot be written.
+    """
+    arrays = {**checkpoint.model, **{OPTIMIZER + name: array for name, array in checkpoint.optimizer.items()}}
+    arrays = {name: np.asarray(to_numpy(array), order="C") for name, array in arrays.items()}
+    body = {"format": _FORMAT, "state": checkpoint.state}
+    metadata = {_KEY: _canonical({**body, "digest": _digest(arrays, body)})}
+    write_atomically(path, safetensors_bytes(arrays, metadata))
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises CheckpointError, with path and reason, for a file that is missing, damaged, cut off, changed in any bit,
+    of a newer format, or not written by minivgg.
+    """
+    path = Path(path)
+    arrays, metadata = read_safetensors(read_bytes(path), str(path))
+    if set(metadata) != {_KEY}:
+        raise CheckpointError(f"{path}: is not a checkpoint of minivgg (its metadata has the keys {sorted(metadata)}, not only {_KEY!r}).")
+    body = _parse(metadata[_KEY], path)
+    if body.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: has checkpoint format {body.get('format')!r}, but this version reads {_FORMAT}. Update minivgg.")
+    digest = body.pop("digest", None)
+    if _canonical({**body, "digest": digest}) != metadata[_KEY] or digest != _digest(arrays, body):
+        raise CheckpointError(f"{path}: its contents do not match its SHA-256 digest: the file is damaged. Use another checkpoint.")
+    return Checkpoint(
+        {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)},
+        {name[len(OPTIMIZER) :]: array for name, array in arrays.items() if name.startswith(OPTIMIZER)},
+        body["state"],
+    )
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata is not JSON ({error}). The file is damaged.") from None
+    if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
+        raise CheckpointError(f"{path}: its metadata has no state. The file is damaged, or not a checkpoint of minivgg.")
+    return body
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _digest(arrays: Mapping[str, Any], body: Mapping[str, Any]) -> str:
+    """SHA-256, in hexadecimal digits, over all arrays in the order of their names, and then over the JSON."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        sha.update(_canonical([name, array.dtype.str, list(array.shape)]).encode() + b"\n")
+        sha.update(np.asarray(array, order="C").data if array.size else b"")
+    sha.update(_canonical(body).encode())
+    return sha.hexdigest()

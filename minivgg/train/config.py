@@ -1,0 +1,123 @@
+"""`TrainConfig`: every choice of a training run in one place, with its meaning, its range and its default.
+
+The defaults are the default job: `minivgg train` on the embedded images. They stand here and nowhere else; the
+command's flags, their help texts and `config.toml` are made from this table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError, nearest
+
+__all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
+
+# Where a run happens and how often it saves: no influence on its bits, and no place in its checkpoints.
+NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "workers", "checkpoint_every"})
+
+Range = tuple[str, Callable[[Any], bool]]
+_ANY: Range = ("", lambda v: True)
+_POSITIVE: Range = ("> 0", lambda v: v > 0)
+_NOT_NEGATIVE: Range = ("≥ 0", lambda v: v >= 0)
+_AT_LEAST_ONE: Range = ("≥ 1", lambda v: v >= 1)
+
+
+def _one_of(*names: str) -> Range:
+    return " or ".join(f'"{name}"' for name in names), lambda v: v in names
+
+
+def _below_one(v: float) -> bool:
+    return 0 <= v < 1
+
+
+def _key(default: Any, meaning: str, valid: Range = _ANY) -> Any:
+    return dataclasses.field(default=default, metadata={"help": meaning, "valid": valid})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The configuration of a run. Raises ConfigError, with the key's name, for a value of a wrong type or out of range."""
+
+    data: str = _key("", "folder of idx files or an .npz file; empty: the embedded Fashion-MNIST images")
+    model: str = _key("vgg11_bn", "the network's name")
+    width: float = _key(0.25, "factor on the number of filters of every layer", _POSITIVE)
+    head: str = _key("linear", "classifier: one linear layer behind global pooling, or the paper's three", _one_of("linear", "paper"))
+    init: str = _key("he", "initialisation of the weights", _one_of("he", "paper", "glorot"))
+    image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _AT_LEAST_ONE)
+    epochs: int = _key(10, "how many times every training image is seen", _AT_LEAST_ONE)
+    batch_size: int = _key(32, "images in one step", _AT_LEAST_ONE)
+    lr: float = _key(0.1, "learning rate, the highest of the schedule", _POSITIVE)
+    momentum: float = _key(0.9, "share of the velocity that survives a step", ("in [0, 1)", _below_one))
+    nesterov: bool = _key(True, "look ahead along the momentum")
+    form: str = _key("torch", "where the rate enters the velocity", _one_of("torch", "paper"))
+    weight_decay: float = _key(5e-4, "L2 penalty on the weights", _NOT_NEGATIVE)
+    decay_all: bool = _key(True, "apply weight decay to biases and batch norm, too")
+    schedule: str = _key("one-cycle", "how the rate changes", _one_of("constant", "cosine", "one-cycle", "plateau", "step"))
+    warmup: float | None = _key(
+        None, "share of all steps with a rising rate; default: 0.25 for one-cycle, otherwise 0", ("in [0, 1)", _below_one)
+    )
+    factor: float = _key(0.1, "plateau and step: what the rate is multiplied by at a drop", ("in (0, 1)", lambda v: 0 < v < 1))
+    drops: int = _key(3, "plateau and step: how many drops at most", _NOT_NEGATIVE)
+    patience: int = _key(3, "plateau: epochs without a better validation accuracy before a drop", _AT_LEAST_ONE)
+    label_smoothing: float = _key(0.1, "share of each target spread over all classes", ("in [0, 1)", _below_one))
+    clip: float = _key(0.0, "bound on the gradients' joint L2 norm; 0: none", _NOT_NEGATIVE)
+    mirror: bool = _key(True, "mirror each training image with probability ½")
+    shift: int = _key(1, "shift each training image by up to so many pixels", _NOT_NEGATIVE)
+    val_split: float = _key(0.1, "share of the training images kept for validation", ("in (0, 1)", lambda v: 0 < v < 1))
+    seed: int = _key(0, "decides every random draw", _NOT_NEGATIVE)
+    device: str = _key("auto", "cpu, cuda, cuda:1, … or auto: a usable GPU, otherwise the CPU")
+    workers: int = _key(1, "threads that prepare batches; 0: none, each is prepared when needed", _NOT_NEGATIVE)
+    checkpoint_every: int = _key(50, "steps between checkpoints within an epoch; 0: only at the end of each epoch", _NOT_NEGATIVE)
+    out: str = _key("runs", "folder in which the run's folder is made")
+
+    def __post_init__(self) -> None:
+        if self.warmup is None:
+            object.__setattr__(self, "warmup", 0.25 if self.schedule == "one-cycle" else 0.0)
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.nesterov and not self.momentum:
+            raise ConfigError("nesterov = true needs momentum > 0, but momentum is 0. Set nesterov = false (--no-nesterov).")
+
+    @classmethod
+    def of(cls, *layers: Mapping[str, Any], source: str = "the configuration") -> TrainConfig:
+        """The defaults, overridden by each mapping in turn: first a file's, then the flags'.
+
+        Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            for key in layer:
+                if key not in names:
+                    raise ConfigError(f'{source} has no key "{key}": {nearest(str(key), names)}')
+            merged.update(layer)
+        return cls(**merged)
+
+    def mapping(self) -> dict[str, Any]:
+        """All keys and values, in the order above."""
+        return dataclasses.asdict(self)
+
+    def essence(self) -> dict[str, Any]:
+        """The keys and values that decide a run's bits, given its images: what a checkpoint holds."""
+        return {key: value for key, value in self.mapping().items() if key not in NOT_IN_CHECKPOINTS}
+
+
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """`value` in the key's own type; an integer will do where a float is wanted."""
+    kind = str(field.type).split(" ")[0]
+    wanted = {"bool": "true or false", "int": "an integer", "float": "a finite number", "str": "a text"}[kind]
+    bound, holds = field.metadata["valid"]
+    right = {
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "float": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
+        "str": isinstance(value, str),
+    }[kind]
+    if not right or not holds(value):
+        expected = bound if kind == "str" else f"{wanted} {bound}".strip()
+        raise ConfigError(f"{field.name} must be {expected or wanted}, but is {value!r}.")
+    return float(value) if kind == "float" else value

@@ -1,0 +1,62 @@
+"""Image files to arrays, safely: known formats only, a bound on pixels, every byte decoded, the camera's orientation applied."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+
+__all__ = ["read_image"]
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_MAX_PIXELS = 50_000_000
+
+
+def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
+    """The image as uint8 (H, W, channels), grey (1) or RGB (3): scaled isotropically until it covers `size`, its centre cut out.
+
+    Raises DataError, with path and reason, for a file that is missing, of another format, over 50 million pixels, or damaged.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; what matters raises
+            with Image.open(file, formats=_FORMATS) as image:
+                if image.width * image.height > _MAX_PIXELS:
+                    raise DataError(f"{path}: {image.width}×{image.height} pixels are more than {_MAX_PIXELS:,}. Scale the image down.")
+                image.load()  # all of it; verify() would pass half a JPEG
+                upright = ImageOps.exif_transpose(image)
+                height, width = size
+                colour = _in_mode(upright, "L" if channels == 1 else "RGB")
+                fitted = ImageOps.fit(colour, (width, height), Image.Resampling.BICUBIC)
+                return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file. Check the path.") from None
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # Pillow raises nearly anything on a damaged file
+        reason = (
+            "it is no image of a known format" if type(error).__name__ == "UnidentifiedImageError" else f"{error or type(error).__name__}"
+        )
+        raise DataError(f"{path}: cannot be read as an image: {reason}. Known formats: {', '.join(_FORMATS)}.") from None
+
+
+def _in_mode(image: Any, mode: str) -> Any:
+    """16-bit grey scaled to 8 bits; transparency laid on white; everything else as Pillow converts it."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)

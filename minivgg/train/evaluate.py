@@ -1,0 +1,52 @@
+"""How good a model is: mean loss and accuracy over every image of a loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import data, ops
+from ..autograd import mode
+from ..autograd.core import Tensor
+from ..backend.device import Device
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """loss: mean soft-max cross-entropy, without label smoothing; `correct` of `count` images were classified right."""
+
+    loss: float
+    correct: int
+    count: int
+
+    @property
+    def accuracy(self) -> float:
+        """correct / count, in 0..1."""
+        return self.correct / self.count
+
+    def __str__(self) -> str:
+        return f"{self.accuracy:.4f} ({self.correct}/{self.count})"
+
+
+def evaluate(model: Any, loader: data.Loader, device: Device | str = "cpu", between: Callable[[], None] | None = None) -> Evaluation:
+    """Classify each image once, in evaluation mode; the model's mode is put back. `between` is called after every batch."""
+    device = Device(device)
+    training = model.training
+    model.eval()
+    loss, correct, count = 0.0, 0, 0
+    try:
+        with mode.no_grad():
+            for batch in loader.epoch(0):
+                labels = device.asarray(batch.labels)
+                logits = model(Tensor(device.asarray(batch.images)))
+                loss += float(ops.cross_entropy(logits, labels).data) * len(labels)
+                correct += int((logits.data.argmax(axis=1) == labels).sum())
+                count += len(labels)
+                if between is not None:
+                    between()
+    finally:
+        model.train(training)
+    return Evaluation(loss / count, correct, count)

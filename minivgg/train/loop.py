@@ -1,0 +1,155 @@
+"""The training loop: batch, forward, backward, update; validation and a checkpoint at the end of each epoch."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+import numpy as np
+
+from .. import ops, optim
+from ..autograd import mode
+from ..autograd.core import Tensor
+from ..backend.arrays import array_module
+from .blame import blame
+from .build import Job
+from .checkpoint import save_checkpoint
+from .evaluate import evaluate
+from .interrupts import Interrupted, Interrupts
+from .metrics import Metrics
+from .observer import Observer
+from .progress import Progress
+from .run_folder import RunFolder
+from .snapshot import snapshot
+
+__all__ = ["Trainer"]
+
+_GPU_CHECK_EVERY = 10  # steps between two looks at a GPU's finite flag; a CPU is looked at in every step
+
+
+class Trainer:
+    """Runs a job inside a folder from `progress` to its last epoch.
+
+    Each step is decided by its number alone (batch, augmentation and dropout come from streams keyed by it), so a run that
+    was stopped anywhere and goes on from its last checkpoint ends with the bits of one that never stopped.
+    """
+
+    def __init__(self, job: Job, folder: RunFolder, metrics: Metrics, progress: Progress, observer: Observer) -> None:
+        self.job, self.folder, self.metrics, self.progress, self.observer = job, folder, metrics, progress, observer
+        self._interrupts = Interrupts()
+        self._check_every = 1 if job.device.kind == "cpu" else _GPU_CHECK_EVERY
+        self._unchecked: list[tuple[int, int, Any]] = []  # (step, position, finite flag) of steps that were not looked at yet
+        self._seconds = float(metrics.rows[-1]["seconds"]) if metrics.rows else 0.0
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises NumericalError at the first NaN or Inf, before it reaches the parameters; Interrupted after SIGINT or
+        SIGTERM, when the state has been saved; StorageError if it cannot be.
+        """
+        with self._interrupts, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # found by the finite flag instead
+            self.observer.begin(self)
+            try:
+                while self.progress.epoch < self.job.config.epochs:
+                    self._epoch()
+            finally:
+                self.observer.end()
+
+    def _epoch(self) -> None:
+        job, progress = self.job, self.progress
+        start, seen = time.perf_counter(), progress.seen
+        job.model.train()
+        for batch in job.train.epoch(progress.epoch, progress.position):
+            self._step(batch)
+            self.observer.step(self)
+            every = job.config.checkpoint_every
+            if every and progress.step % every == 0 and progress.position < len(job.train):
+                self.save()
+            self._stop_if_asked()
+        self._look()
+        spent = time.perf_counter() - start
+        self._seconds += spent
+        self._close_epoch((progress.seen - seen) / spent if progress.seen > seen else 0.0)
+
+    def _step(self, batch: Any) -> None:
+        """One update, unless loss or gradients are not finite."""
+        job, progress = self.job, self.progress
+        rate = job.schedule.lr(progress.step)
+        with mode.step(progress.step):
+            logits, loss = self._forward(batch)
+        job.optimizer.zero_grad()
+        loss.backward()
+        total = loss.data
+        for _, p in job.optimizer.parameters():
+            total = total + (0 if p.grad is None else p.grad.sum())
+        finite = array_module(loss.data).isfinite(total)  # one NaN or Inf is enough to make the sum NaN or Inf
+        if self._unchecked:
+            finite = finite & self._unchecked[-1][2]  # after one bad step no update is applied
+        self._unchecked.append((progress.step, progress.position, finite))
+        guard = finite
+        if self._check_every == 1:
+            self._look()
+            guard = None
+        if job.config.clip:
+            optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
+        job.optimizer.lr = rate
+        job.optimizer.step(guard)
+        labels = job.device.asarray(batch.labels)
+        correct = (logits.data.argmax(axis=1) == labels).sum()
+        if self._check_every == 1:
+            progress.add(float(loss.data), int(correct), len(batch.labels))
+        else:
+            progress.add(loss.data.astype("float64"), correct, len(batch.labels))
+            if len(self._unchecked) >= self._check_every:
+                self._look()
+
+    def _forward(self, batch: Any) -> tuple[Any, Any]:
+        job = self.job
+        logits = job.model(Tensor(job.device.asarray(batch.images)))
+        return logits, ops.cross_entropy(logits, job.device.asarray(batch.labels), label_smoothing=job.config.label_smoothing)
+
+    def _look(self) -> None:
+        """Read the flags of the steps since the last look; for the first bad one raise the error that names its culprit."""
+        unchecked, self._unchecked = self._unchecked, []
+        if unchecked and not bool(unchecked[-1][2]):
+            step, position, _ = next(entry for entry in unchecked if not bool(entry[2]))
+            batch = next(iter(self.job.train.epoch(self.progress.epoch, position)))
+            raise blame(step, self.job.model, lambda: self._forward(batch)[1])
+
+    def _close_epoch(self, images_per_second: float) -> None:
+        """Validate, write the row of metrics, and save. The order lets a kill in between be mended by doing it again."""
+        job, progress = self.job, self.progress
+        val = evaluate(job.model, job.val, job.device, self._stop_if_asked)
+        row: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.mean_loss(),
+            "train_accuracy": progress.accuracy(),
+            "val_loss": val.loss,
+            "val_accuracy": val.accuracy,
+            "lr": job.schedule.lr(progress.step - 1),
+            "images_per_second": images_per_second,
+            "seconds": self._seconds,
+        }
+        if job.test is not None and progress.epoch + 1 == job.config.epochs:
+            test = evaluate(job.model, job.test, job.device, self._stop_if_asked)
+            row |= {"test_loss": test.loss, "test_accuracy": test.accuracy, "test_correct": test.correct, "test_count": test.count}
+        better = progress.close_epoch(val.accuracy)
+        job.schedule.update(val.accuracy)
+        self.metrics.add(row)
+        if better:
+            save_checkpoint(self.folder.best, snapshot(job, progress))
+        save_checkpoint(self.folder.last, snapshot(job, progress))
+        self.observer.epoch(row)
+
+    def save(self) -> None:
+        """Write checkpoints/last.safetensors, unless a step since the last look went wrong."""
+        self._look()
+        save_checkpoint(self.folder.last, snapshot(self.job, self.progress))
+
+    def _stop_if_asked(self) -> None:
+        if self._interrupts.received:
+            self.save()
+            name = signal.Signals(self._interrupts.received).name
+            raise Interrupted(self._interrupts.received, f"{name} came; everything up to step {self.progress.step} is saved")

@@ -1,0 +1,83 @@
+"""A trained model and all it needs to be used: classes and preprocessing come from the checkpoint, not from the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import data, ops
+from ..autograd import mode
+from ..autograd.core import Tensor
+from ..backend.arrays import to_numpy
+from ..backend.device import Device
+from ..errors import CheckpointError, DataError
+from .build import build_model, evaluation_loader
+from .checkpoint import load_checkpoint
+from .config import TrainConfig
+from .decode import read_image
+from .evaluate import Evaluation, evaluate
+from .run_folder import RunFolder
+
+__all__ = ["Predictor"]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`Predictor.load(run)`, then `predict(paths)` or `evaluate(dataset)`. `shape` is (H, W, C) of the images it was trained on."""
+
+    model: Any
+    classes: tuple[str, ...]
+    transform: data.Transform
+    shape: tuple[int, int, int]
+    config: TrainConfig
+    device: Device
+
+    @classmethod
+    def load(cls, run: str | Path, *, best: bool = False, device: str = "auto") -> Predictor:
+        """The model of a run folder (its last checkpoint, or its best) or of a checkpoint file.
+
+        Raises CheckpointError if the file is missing, damaged, or not of a run.
+        """
+        path = RunFolder(run).checkpoint(best) if Path(run).is_dir() else Path(run)
+        checkpoint = load_checkpoint(path)
+        try:
+            state = checkpoint.state
+            config = TrainConfig.of(state["config"], source=str(path))
+            height, width, channels = state["images"]["shape"]
+            classes = tuple(state["classes"])
+            transform = data.from_json(state["preprocessing"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
+        place = Device(device)
+        model = build_model(config, len(classes), channels)
+        try:
+            model.load_state_dict(checkpoint.model)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        return cls(model.to(device=str(place)).eval(), classes, transform, (height, width, channels), config, place)
+
+    def predict(self, paths: Iterable[str | Path]) -> list[Any]:
+        """For each image file the classes' probabilities, float64 (classes,). Raises DataError for a file that is no image."""
+        height, width, channels = self.shape
+        found = []
+        for path in paths:
+            image = read_image(path, channels, (height, width))
+            batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
+            with mode.no_grad():
+                x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
+                logits = to_numpy(self.model(Tensor(self.device.asarray(x))).data)
+            found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])
+        return found
+
+    def evaluate(self, dataset: data.Dataset) -> Evaluation:
+        """Loss and accuracy on a dataset of the same image size and classes. Raises DataError if they differ."""
+        if dataset.images.shape[3] != self.shape[2] or len(dataset.classes) != len(self.classes):
+            raise DataError(
+                f"{dataset.name} has {dataset.images.shape[3]} channel(s) and {len(dataset.classes)} classes, "
+                f"but the model was trained on {self.shape[2]} and {len(self.classes)}."
+            )
+        return evaluate(self.model, evaluation_loader(dataset, self.config.batch_size, self.transform, 1), self.device)

@@ -1,0 +1,71 @@
+"""A run's state, taken out of its parts and put back: what exactly is in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, DataError
+from .build import Job
+from .checkpoint import Checkpoint
+from .progress import Progress
+from .run_folder import versions
+
+__all__ = ["restore", "snapshot"]
+
+
+def snapshot(job: Job, progress: Progress) -> Checkpoint:
+    """The checkpoint of this moment. Random streams need no state: they are keyed by the seed and the counters."""
+    state = {
+        "classes": list(job.classes),
+        "config": job.config.essence(),
+        "images": job.images,
+        "preprocessing": job.transform.to_json(),
+        "progress": progress.state(),
+        "schedule": job.schedule.state(),
+        "versions": versions(),
+    }
+    return Checkpoint(job.model.state_dict(), job.optimizer.state_dict(), state)
+
+
+def restore(job: Job, checkpoint: Checkpoint, path: Path) -> Progress:
+    """Put a checkpoint's state into a job that was built from the same configuration.
+
+    Everything is compared first. Raises CheckpointError (another configuration, other names or shapes) or DataError
+    (other images), with the job unchanged.
+    """
+    state = checkpoint.state
+    ours = snapshot(job, Progress()).state
+    for key in ours:
+        if key not in state:
+            raise CheckpointError(f'{path}: its state has no "{key}". It is not a checkpoint of a run.')
+    if state["images"] != ours["images"] or state["classes"] != ours["classes"]:
+        raise DataError(
+            f"the images are not those that the run of {path} began with: {ours['images']}, expected {state['images']}. "
+            "Give back the data that it had, or start a new run."
+        )
+    changed = [key for key in ours["config"] if state["config"].get(key) != ours["config"][key]]
+    if changed or state["preprocessing"] != ours["preprocessing"]:
+        raise CheckpointError(
+            f"{path}: belongs to another configuration (differs in {', '.join(changed) or 'preprocessing'}). "
+            "Resume with the config.toml of its own run folder."
+        )
+    progress = Progress.of(state["progress"])
+    _compare(job.model.state_dict(), checkpoint.model, "model", path)
+    _compare(job.optimizer.state_dict(), checkpoint.optimizer, "optimiser", path)
+    job.schedule.load_state(state["schedule"])
+    job.model.load_state_dict(checkpoint.model)
+    job.optimizer.load_state_dict(checkpoint.optimizer)
+    return progress
+
+
+def _compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, path: Path) -> None:
+    here = {name: tuple(array.shape) for name, array in ours.items()}
+    there = {name: tuple(array.shape) for name, array in theirs.items()}
+    wrong = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{path}: does not fit this {what}: {name} is {there.get(name, 'missing')}, expected {here.get(name, 'no such array')}."
+        )

@@ -1,0 +1,108 @@
+"""The safetensors format, read strictly.
+
+    8 bytes   n, the header's length, a little-endian unsigned integer
+    n bytes   JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …, "__metadata__": {str: str}}
+    the rest  the arrays' bytes, in C order, back to back; offsets count from here
+
+The header is parsed here rather than by the library because the library takes the last of two equal names
+without a word, and so that the very bytes whose digest was verified are the ones that become arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+
+__all__ = ["read_safetensors", "safetensors_bytes"]
+
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2",
+}  # fmt: skip
+_MAX_HEADER = 100_000_000  # bytes; the library's own limit
+
+
+def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    """The file's contents. Equal arrays and one metadata key give equal bytes; several keys may come in any order."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)))
+
+
+def read_safetensors(content: bytes, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(arrays by name, metadata) of a file's contents; `path` is for messages. The arrays are writable copies; BF16 becomes float32.
+
+    Raises CheckpointError unless every byte of the file is accounted for exactly once.
+    """
+    header, begin = _header(content, path)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(f"{path}: its __metadata__ is not a table of strings. The file is damaged.")
+    arrays: dict[str, Any] = {}
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: _offsets(item[1], item[0], path)):
+        first, last = _offsets(entry, name, path)
+        if first != end:
+            raise CheckpointError(f"{path}: {name} begins at byte {first} of the data, but {end} was expected. The file is damaged.")
+        arrays[name] = _array(content[begin + first : begin + last], entry, name, path)
+        end = last
+    if begin + end != len(content):
+        raise CheckpointError(
+            f"{path}: {begin + end:,} bytes were expected, but the file has {len(content):,}. It is damaged or incomplete."
+        )
+    return arrays, metadata
+
+
+def _header(content: bytes, path: str) -> tuple[dict[str, Any], int]:
+    """The JSON header and the offset at which the data begins."""
+    if len(content) < 8:
+        raise CheckpointError(f"{path}: {len(content)} bytes are too few for a safetensors file, which begins with 8 bytes of length.")
+    length = int.from_bytes(content[:8], "little")
+    if length > min(_MAX_HEADER, len(content) - 8):
+        raise CheckpointError(f"{path}: is not a safetensors file, or is cut off: a header of {length:,} bytes in {len(content):,}.")
+    try:
+        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=lambda pairs: _without_duplicates(pairs, path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: its header is not valid JSON ({error}). The file is damaged, or no safetensors file.") from None
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path}: its header is a {type(header).__name__}, not a table. The file is damaged.")
+    return header, 8 + length
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CheckpointError(f'{path}: the name "{twice}" occurs twice in its header, so its contents are ambiguous.')
+    return made
+
+
+def _offsets(entry: Any, name: str, path: str) -> tuple[int, int]:
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(i) is int for i in offsets) and 0 <= offsets[0] <= offsets[1]):
+        raise CheckpointError(f"{path}: {name} has no valid data_offsets. The file is damaged.")
+    return offsets[0], offsets[1]
+
+
+def _array(data: bytes, entry: Mapping[str, Any], name: str, path: str) -> Any:
+    kind, shape = entry.get("dtype"), entry.get("shape")
+    if not isinstance(kind, str) or kind not in _DTYPES:
+        raise CheckpointError(f"{path}: {name} has the dtype {kind!r}; supported are {', '.join(sorted(_DTYPES))}.")
+    if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
+        raise CheckpointError(f"{path}: {name} has the shape {shape!r}, which is not a list of sizes. The file is damaged.")
+    dtype = np.dtype(_DTYPES[kind])
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise CheckpointError(f"{path}: {name} {kind} {shape} needs {math.prod(shape) * dtype.itemsize:,} bytes, but has {len(data):,}.")
+    array = np.frombuffer(data, dtype).reshape(shape)
+    if kind == "BF16":  # the upper half of a float32
+        return (array.astype("<u4") << 16).view("<f4")
+    return array.copy()
