@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..autograd import mode
 from ..autograd.tensor import Tensor
@@ -34,6 +34,7 @@ class Module:
     `forward`. Names are attribute paths, `features.0.weight`, in the order of assignment, as in torch.
     """
 
+    summary: ClassVar[Callable[..., Any]]  # bound in summary.py: a module knows nothing of tables
     training = True
     name = ""  # under which the parent holds this module
 
@@ -163,12 +164,6 @@ class Module:
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Multiply-adds of this module alone, without those below it, for one call with these shapes."""
         return 0
-
-    def summary(self, input_shape: tuple[int, ...]) -> Any:
-        """A table of layers for inputs of `input_shape` (N, C, H, W): see `nn.summary`."""
-        from .summary import summary
-
-        return summary(self, input_shape)
 
     def __repr__(self) -> str:
         children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]

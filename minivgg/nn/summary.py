@@ -97,5 +97,8 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     return Summary(tuple(input_shape), tuple(rows), sum(p.size for p in parameters), sum(p.size for p in parameters if p.requires_grad))
 
 
+Module.summary = summary  # model.summary((1, 3, 224, 224))
+
+
 def _times(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
