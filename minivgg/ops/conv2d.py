@@ -194,6 +194,8 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
     name = where("conv2d")
     if x.ndim != 4 or w.ndim != 4:
         raise ShapeError(f"{name} needs images (N, C, H, W) and filters (K, C/groups, R, S), but got {x.shape} and {w.shape}.")
+    if 0 in w.shape:
+        raise ShapeError(f"{name} needs at least one filter, one channel and one tap, but the filters are {w.shape}.")
     if not isinstance(groups, int) or groups < 1 or w.shape[0] % groups:
         raise ConfigError(f"{name}: groups must be a whole number ≥ 1 that divides the {w.shape[0]} filters, but is {groups!r}.")
     if x.shape[1] != w.shape[1] * groups:
