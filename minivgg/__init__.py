@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+if os.environ.get("MINIVGG_THREADS", "").isdigit() and "numpy" not in sys.modules:
+    for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # BLAS reads them when NumPy is loaded
+        os.environ.setdefault(_name, os.environ["MINIVGG_THREADS"])
 
 from .autograd import mode as _mode
 
@@ -77,11 +83,10 @@ def __dir__() -> list[str]:
 
 def _find_kernel(call: Any, phase: str, arrays: Any) -> Any:
     """Stands at the overlay's seam until the first op runs; then the kernels are loaded, if their folder is there."""
-    _mode.find_kernel.clear()
-    if importlib.util.find_spec("minivgg.fast") is None:
-        return None
-    _mode.find_kernel.append(importlib.import_module("minivgg.fast.kernels").find)
-    return _mode.find_kernel[0](call, phase, arrays)
+    found = importlib.util.find_spec("minivgg.fast") is not None
+    find = importlib.import_module("minivgg.fast.kernels").find if found else lambda *_: None
+    _mode.find_kernel[0] = find
+    return find(call, phase, arrays)
 
 
 _mode.find_kernel[:] = [_find_kernel]

@@ -56,9 +56,9 @@ def test_a_room_is_small(path: Path) -> None:
 
 
 def test_the_engine_is_small() -> None:
-    """The whole of autograd, its prose included, is under 1,000 lines; the sweep is in one file under 200."""
+    """The whole of autograd, its prose included, is under 1,000 lines; the sweep is in one file under 220."""
     assert sum(len(p.read_text().splitlines()) for p in (PACKAGE / "autograd").glob("*.py")) < 1000
-    assert len((PACKAGE / "autograd" / "core.py").read_text().splitlines()) < 200
+    assert len((PACKAGE / "autograd" / "core.py").read_text().splitlines()) < 220
 
 
 def test_no_room_without_a_name() -> None:
@@ -91,6 +91,7 @@ def test_ops_do_not_mention_a_device() -> None:
         text = path.read_text()
         assert "cupy" not in text.lower().replace("cupy arrays", ""), path
         assert "Device(" not in text, path
+        assert " is np" not in text and "__name__ ==" not in text, path
 
 
 def test_deleting_the_kernels_leaves_everything_working(tmp_path: Path) -> None:

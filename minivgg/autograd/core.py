@@ -54,7 +54,8 @@ def grad(y: Tensor, xs: Sequence[Tensor] | Tensor, gy: Any = None, create_graph:
 
     gy has y's shape, and may be left out if y is a single number. With `create_graph` the list holds tensors
     that can be differentiated again. An x that y does not depend on gets zeros. The graph is kept, `.grad` is
-    not touched. Raises GraphError if an x does not require a gradient, or a part of the graph has been freed.
+    not touched. The arrays may be views of each other or of gy: copy before writing into one. Raises GraphError
+    if an x does not require a gradient, or a part of the graph has been freed.
     """
     xs = [xs] if isinstance(xs, Tensor) else list(xs)
     if any(x.node is None for x in xs):
@@ -123,9 +124,9 @@ def sweep(y: Tensor, targets: set[Node], gy: Any, record: bool, free: bool) -> d
                 )
             g = gradients.pop(node, None)
             if g is not None:
-                for hook in node.hooks:
+                for hook in tuple(node.hooks):
                     replacement = hook(g)
-                    g = g if replacement is None else replacement
+                    g = g if replacement is None else _replaced(node, replacement, record)
                 if node in targets:
                     found[node] = g
                 for parent, gx in _pull(node, g, needed, record):
@@ -134,6 +135,14 @@ def sweep(y: Tensor, targets: set[Node], gy: Any, record: bool, free: bool) -> d
                 node.free()
             del node, g  # the last references to saved arrays and to this gradient
     return found
+
+
+def _replaced(node: Node, g: Any, record: bool) -> Any:
+    """What a hook returned in place of a gradient: of the right shape, dtype and kind, or a ShapeError."""
+    if g.shape != node.shape:
+        raise ShapeError(f"a hook returned shape {g.shape} for the gradient of a tensor of shape {node.shape}: they must be equal.")
+    g = g.data if isinstance(g, Tensor) and not record else Tensor(g) if record and not isinstance(g, Tensor) else g
+    return cast(g, node.dtype)
 
 
 def _seed(y: Tensor, gy: Any, record: bool) -> Any:

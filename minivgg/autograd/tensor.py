@@ -145,8 +145,28 @@ class Tensor:
         self._data[key] = value._data if isinstance(value, Tensor) else value
         self.version[0] += 1
 
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a Tensor is no NumPy array: use the functions of minivgg.ops, or tensor.numpy() for its values.")
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are leaves of their own: values, requires_grad, name and grad go along, hooks and graphs do not."""
+        if self.node is not None and self.node.op is not None:
+            raise GraphError(f"{self.node.op!r} made this tensor, and a graph cannot be copied. Copy t.detach().")
+        return type(self), (self._data, self.requires_grad, None, self.name), (None, {"grad": self.grad})
+
     def __len__(self) -> int:
         return len(self._data)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise TypeError(f"the truth of a tensor of shape {self.shape} is ambiguous: compare its values, tensor.numpy().")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.size == 1 and spec else str(self)
 
     def __repr__(self) -> str:
         name = f", name={self.name!r}" if self.name else ""

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError
+from ..errors import ConfigError, DeviceError
 
-__all__ = ["Array", "array_module", "as_array", "owner", "register", "scatter_add", "to_numpy"]
+__all__ = ["Array", "any_without_waiting", "array_module", "as_array", "float_dtype", "owner", "register", "scatter_add", "to_numpy"]
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or another registered array type
 
@@ -90,6 +90,22 @@ def owner(array: Array) -> Any:
     while getattr(array, "base", None) is not None:
         array = array.base
     return array
+
+
+def any_without_waiting(flags: Array) -> bool:
+    """Whether any is true, where the answer is at hand; for a device's array, which would have to be waited for, False."""
+    return array_module(flags) is np and bool(flags.any())
+
+
+def float_dtype(name: Any) -> Any:
+    """The NumPy dtype of that name, which must be float32 or float64. Raises ConfigError for any other."""
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigError(f'dtype must be "float32" or "float64", but is {name!r}.')
+    return dtype
 
 
 def scatter_add(target: Array, key: Any, values: Array) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError
+from ..errors import ConfigError, DeviceError
 from .arrays import Array, array_module, to_numpy
 
 __all__ = ["Device", "threads"]
@@ -99,9 +99,13 @@ class Device:
 
 
 def threads() -> int:
-    """How many threads the array library may use for one operation: MINIVGG_THREADS, or else all cores."""
+    """How many threads BLAS may use for one matrix product: MINIVGG_THREADS (read when minivgg is imported before NumPy),
+    or else all cores of this process.
+    """
     value = os.environ.get("MINIVGG_THREADS", "")
-    return int(value) if value.isdigit() and int(value) > 0 else (os.cpu_count() or 1)
+    if value and not (value.isdigit() and int(value) > 0):
+        raise ConfigError(f"MINIVGG_THREADS must be a whole number ≥ 1, but is {value!r}. Unset it to use all cores.")
+    return int(value or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
 
 def _why_no_gpu() -> str | None:

@@ -13,6 +13,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -31,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code. Whatever goes wrong has been said on stderr."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open until the process ends
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show × gets a question mark
     warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
     debug = "--debug" in arguments or os.environ.get("MINIVGG_DEBUG", "") in {"1", "true", "yes"}
     code = 0

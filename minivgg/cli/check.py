@@ -10,7 +10,7 @@ __all__ = ["command"]
 @click.command()
 @click.argument("model")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides what is sampled.")
-@click.option("--coordinates", type=click.IntRange(min=0), default=400, show_default=True, help="Single parameters and pixels compared.")
+@click.option("--coordinates", type=click.IntRange(min=1), default=400, show_default=True, help="Single parameters and pixels compared.")
 @click.option("--directions", type=click.IntRange(min=0), default=8, show_default=True, help="Random directions compared.")
 @click.pass_context
 def command(ctx: click.Context, model: str, seed: int, coordinates: int, directions: int) -> None:

@@ -23,12 +23,18 @@ def command(run: str, data: str | None, best: bool, device: str, form: str) -> N
     validation images are taken that the run did not train on.
     """
     from .. import data as images
+    from ..errors import ConfigError
     from ..train import Predictor, RunFolder
 
     predictor = Predictor.load(run, best=best, device=device)
     folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
-    source = data or (folder.config().data if (folder.path / "config.toml").is_file() else "")
-    whole, test = images.load(source or None)
+    if data is None and not (folder.path / "config.toml").is_file():
+        raise ConfigError(
+            f"{run} stands outside its run folder, so the images it was trained on are not known. Name them: evaluate {run} DATA."
+        )
+    whole, test = images.load((folder.config().data if data is None else data) or None)
+    if data is None:
+        predictor.require_same_images(whole)
     dataset = test or images.split(whole, predictor.config.val_split, predictor.config.seed)[1]
     result = predictor.evaluate(dataset)
     if form == "json":

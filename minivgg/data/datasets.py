@@ -46,11 +46,15 @@ class Dataset:
             raise DataError(f"{len(images):,} images and {len(labels):,} labels: each image needs exactly one label.")
         if images.size == 0:
             raise DataError(f"the dataset is empty: its images have the shape {images.shape}.")
-        if not self.classes or not all(isinstance(name, str) for name in self.classes):
-            raise DataError(f"classes must be one or more names, but are {self.classes!r:.80}.")
+        if not self.classes or not all(isinstance(name, str) for name in self.classes) or len({*self.classes}) < len(self.classes):
+            raise DataError(f"classes must be one or more names, no two the same, but are {self.classes!r:.80}.")
         wrong = np.flatnonzero((labels < 0) | (labels >= len(self.classes)))
         if wrong.size:
             first = int(wrong[0])
+            if labels[first] < 0:
+                raise DataError(
+                    f"label {int(labels[first])} at index {first}: classes are numbered from 0 ({wrong.size:,} labels are wrong)."
+                )
             raise DataError(
                 f"label {int(labels[first])} at index {first} names no class: labels of {len(self.classes)} classes are "
                 f"0..{len(self.classes) - 1} ({wrong.size:,} of {len(labels):,} labels are out of range)."

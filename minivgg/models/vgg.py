@@ -33,6 +33,7 @@ COLUMNS = {
 NAMES = {"vgg11": "A", "vgg11_lrn": "A-LRN", "vgg13": "B", "vgg16_1x1": "C", "vgg16": "D", "vgg19": "E"}
 
 _HIDDEN = 4096  # units of the first two fully connected layers
+_LARGEST = 1 << 20  # classes, channels or pixels: a slip of the keyboard should not ask for terabytes
 _FULL_CELLS = 7  # a 224×224 image leaves 7×7 cells after five halvings
 
 
@@ -88,8 +89,10 @@ class VGG(nn.Module):
         nn.init.initialiser(init)
         if head not in {"paper", "linear"}:
             raise ConfigError(f'head must be "paper" (4096-4096-classes) or "linear" (global pooling, one layer), but is {head!r}.')
-        if image_size < 32 or not width > 0:
-            raise ConfigError(f"image_size must be at least 32 (five halvings) and width positive, but they are {image_size} and {width}.")
+        if image_size < 32 or not 0 < width <= 10_000:
+            raise ConfigError(
+                f"image_size must be at least 32 (five halvings) and width in (0, 10000], but they are {image_size} and {width}."
+            )
         self.column, self.title, self.image_size, self.in_channels, self.num_classes = column, title, image_size, in_channels, num_classes
         plan = _Plan(width, init, seed)
         self.features = _features(COLUMNS[column], batch_norm, in_channels, plan)
@@ -115,9 +118,13 @@ class VGG(nn.Module):
     def forward(self, x: Any) -> Any:
         """Images (N, C, H, W) → logits (N, num_classes)."""
         if x.ndim != 4 or min(x.shape[2:]) < 32:
+            if x.ndim == 4 and x.shape[3] == self.in_channels and min(x.shape[1:3]) >= 32:
+                raise ShapeError(
+                    f"{self.title} needs images (N, C, H, W), but {x.shape} has its channels last. Use x.transpose((0, 3, 1, 2))."
+                )
             size = "×".join(map(str, x.shape[2:])) if x.ndim == 4 else f"of shape {x.shape}"
             remedy = (
-                f"Pad it (--pad 32, transforms.Pad({(33 - min(x.shape[2:])) // 2})) or rescale it."
+                f"Pad it (--image-size 32, data.Pad({(33 - min(x.shape[2:])) // 2})) or rescale it."
                 if x.ndim == 4
                 else "It must be (N, C, H, W)."
             )
@@ -132,8 +139,8 @@ class VGG(nn.Module):
 
 def _check(**sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, Integral) or size < 1:
-            raise ConfigError(f"{name} must be a whole number ≥ 1, but is {size!r}.")
+        if not isinstance(size, Integral) or not 1 <= size <= _LARGEST:
+            raise ConfigError(f"{name} must be a whole number in 1..{_LARGEST:,}, but is {size!r}.")
 
 
 def _features(column: str, batch_norm: bool, in_channels: int, plan: _Plan) -> nn.Sequential:

@@ -150,8 +150,9 @@ class BatchNorm2d(Module):
         y, call = ops.BatchNorm(self.eps).run(x, self.weight, self.bias)
         if not mode.state.frozen:
             m, keep = math.prod(x.shape) // self.channels, 1.0 - self.momentum
-            self.running_mean.data = keep * self.running_mean.data + self.momentum * call.mean
-            self.running_var.data = keep * self.running_var.data + (self.momentum * m / (m - 1)) * call.variance
+            for running, batch in ((self.running_mean, call.mean), (self.running_var, call.variance * (m / (m - 1)))):
+                running.data *= keep  # in place: what state_dict() gave out stays true
+                running.data += self.momentum * batch
             self.num_batches_tracked.data += 1
         return y
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..autograd import mode
 from ..autograd.tensor import Tensor
-from ..backend.arrays import Array, as_array, to_numpy
+from ..backend.arrays import Array, as_array, float_dtype, to_numpy
 from ..backend.device import Device
 from ..errors import CheckpointError
 
@@ -109,7 +109,8 @@ class Module:
         arrays = {name: value.data if isinstance(value, Tensor) else as_array(value) for name, value in state.items()}
         missing, left_over = [n for n in own if n not in arrays], [n for n in arrays if n not in own]
         wrong = [f"{n} is {arrays[n].shape}, expected {own[n].shape}" for n in own if n in arrays and arrays[n].shape != own[n].shape]
-        faults = [f"wrong shapes: {'; '.join(wrong[:5])}"] if wrong else []
+        wrong += [f"{n} is {arrays[n].dtype}, expected {own[n].dtype}" for n in own if n in arrays and not _converts(arrays[n], own[n])]
+        faults = [f"wrong: {'; '.join(wrong[:5])}"] if wrong else []
         if strict and missing:
             faults.append(f"{len(missing)} missing: {', '.join(missing[:5])}")
         if strict and left_over:
@@ -137,6 +138,8 @@ class Module:
 
     def to(self, device: str | Device | None = None, dtype: Any = None) -> Module:
         """Move all parameters and buffers, in place, to a device and/or a floating-point dtype. Returns self."""
+        if dtype is not None:
+            dtype = float_dtype(dtype)
         for _, tensor in self._named_tensors((Parameter, Buffer)):
             data = tensor.data if device is None else Device(device).asarray(tensor.data)
             tensor.data = data.astype(dtype, copy=False) if dtype is not None and data.dtype.kind == "f" else data
@@ -168,3 +171,10 @@ class Module:
     def __repr__(self) -> str:
         children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         return f"{type(self).__name__}({self.describe()}" + ("\n" + "\n".join(children) + "\n" if children else "") + ")"
+
+
+def _converts(array: Array, target: Tensor) -> bool:
+    """Whether the values can be kept in target's dtype: numbers, and whole ones for a counter."""
+    if array.dtype.kind not in "fiu":
+        return False
+    return target.dtype.kind == "f" or array.dtype.kind != "f" or not bool((array % 1 != 0).any())

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd.op import Op, op
 from ..backend.arrays import Array, array_module
+from .exponential import log
 
 __all__ = ["Add", "Divide", "Multiply", "Negate", "Power", "Subtract", "Where", "where"]
 
@@ -132,8 +133,6 @@ class Power(Op):
         return gy * p * x ** (p - 1)
 
     def grad_p(self, gy: Any, x: Any, y: Any) -> Any:
-        from .exponential import log
-
         return gy * y * log(x)
 
     @staticmethod

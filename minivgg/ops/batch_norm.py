@@ -11,7 +11,7 @@ from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend.arrays import Array, array_module
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from .channel_sum import channel_sum
 from .exponential import sqrt
 
@@ -139,6 +139,11 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, mean: Any = None, var: Any = No
     check_batch(x, gamma, training=mean is None)
     if (mean is None) != (var is None):
         raise ShapeError("batch_norm needs both mean and var (evaluation) or neither (statistics of the batch).")
+    if not eps >= 0:
+        raise ConfigError(f"batch_norm needs eps ≥ 0, but it is {eps}.")
+    for name, v in {"beta": beta, "mean": mean, "var": var}.items():
+        if v is not None and (v.shape != gamma.shape or v.dtype != gamma.dtype):
+            raise ShapeError(f"batch_norm: {name} is {v.dtype} {v.shape}, but must be as gamma, {gamma.dtype} {gamma.shape}.")
     if mean is None:
         return BatchNorm(eps)(x, gamma, beta)
     scale = gamma / sqrt(var + eps)
@@ -153,10 +158,7 @@ def check_batch(x: Any, gamma: Any, training: bool) -> None:
             f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}."
         )
     if x.dtype != gamma.dtype:
-        raise ShapeError(
-            f"{name}: the batch is {x.dtype} and the parameters are {gamma.dtype}. "
-            f"Convert one: x.to(dtype='{gamma.dtype}') or model.to(dtype='{x.dtype}')."
-        )
+        raise ShapeError(f"{name}: the batch is {x.dtype} and the parameters are {gamma.dtype}. Convert it: x.to(dtype='{gamma.dtype}').")
     m = math.prod(x.shape) // max(x.shape[1], 1)
     if training and m < 2:
         raise ShapeError(

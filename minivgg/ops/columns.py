@@ -1,8 +1,8 @@
 """Convolution's three products over im2col's columns, a few MB of columns at a time.
 
 Whole columns would take R·S times the images' memory: 110 MB for one image of 224×224 with 64 channels. Tiles of a few
-MB stay in the cache, are overwritten by the next, and are never kept. Tiles depend on shapes alone and sums run in a
-fixed order, so the bits do not depend on anything else.
+MB stay in the cache, are overwritten by the next, and are never kept. Tiles depend on shapes alone, and their sums run
+in a fixed order; within a tile the order is that of the library's matrix product.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ..backend.arrays import Array, array_module
 from ..errors import ConfigError, ShapeError
 from .channel_sum import channel_sum
 from .columns import convolve, correlate, scatter_columns
+from .shaping import concatenate
 from .windows import Geometry, Im2col, Pair, geometry, pair
 
 __all__ = ["Conv2d", "Conv2dInput", "Conv2dWeight", "conv2d"]
@@ -98,8 +99,6 @@ class Conv2d(Convolution):
         return channel_sum(gy)
 
     def definition(self, x: Any, w: Any, b: Any) -> Any:
-        from .shaping import concatenate
-
         g, parts = self.windows(w.shape[2:]), []
         p, q = g.output(*x.shape[2:])
         for i in range(self.groups):
@@ -205,9 +204,9 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"{name} has {w.shape[0]} filters, so its bias must have shape ({w.shape[0]},), not {b.shape}.")
     if x.dtype != w.dtype:
+        remedy = f", or the model: model.to(dtype='{x.dtype}')" if x.dtype.kind == "f" else " (and bring 0..255 near 0 ± 1)"
         raise ShapeError(
-            f"{name}: the batch is {x.dtype} and the filters are {w.dtype}. "
-            f"Convert one: x.to(dtype='{w.dtype}') or model.to(dtype='{x.dtype}')."
+            f"{name}: the batch is {x.dtype} and the filters are {w.dtype}. Convert the batch: x.to(dtype='{w.dtype}'){remedy}."
         )
     g = geometry(w.shape[2:], stride, padding, dilation)
     g.output(*x.shape[2:])  # complains if the window does not fit

@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, any_without_waiting, array_module, as_array
 from ..errors import ConfigError, DataError, ShapeError
 from .exponential import exp, log
 from .reductions import logsumexp
@@ -135,7 +135,7 @@ def cross_entropy(
     (torch's rule; 0 with zero gradient if all are ignored), "sum", or "none", which returns targets' shape.
     Raises DataError for a label outside 0..C−1, ShapeError and ConfigError for the rest.
     """
-    targets = targets.data if isinstance(targets, Tensor) else targets
+    targets = as_array(targets.data if isinstance(targets, Tensor) else targets)
     data = logits.data if isinstance(logits, Tensor) else logits
     if logits.ndim < 2 or targets.shape != (logits.shape[0], *logits.shape[2:]):
         raise ShapeError(f"{where('cross_entropy')} needs logits (N, C, …) and targets (N, …), but got {logits.shape} and {targets.shape}.")
@@ -143,6 +143,8 @@ def cross_entropy(
         raise ConfigError(
             f"reduction must be mean, sum or none and label_smoothing in [0, 1], but they are {reduction!r} and {label_smoothing}."
         )
+    if logits.dtype.kind != "f":
+        raise ShapeError(f"{where('cross_entropy')} needs floating-point logits, but they are {logits.dtype}.")
     if targets.dtype.kind not in "iu":
         raise DataError(f"targets must be integer class numbers, but their dtype is {targets.dtype}.")
     q, total = _targets(data, targets.reshape(-1), ignore_index, label_smoothing, class_weights)
@@ -161,7 +163,7 @@ def _targets(data: Array, targets: Array, ignore_index: int | None, smoothing: f
     keep = xp.ones(targets.shape, bool) if ignore_index is None else targets != ignore_index
     inside = (targets >= 0) & (targets < classes)
     wrong = keep & ~inside
-    if xp is np and wrong.any():  # on a device nobody waits for an answer: NaN instead, below
+    if any_without_waiting(wrong):  # on a device: NaN instead, below
         place = int(wrong.argmax())
         target = int(targets[place])
         remedy = f"Build it with num_classes ≥ {int(targets[keep].max()) + 1}" if target >= 0 else "Number the classes from 0"

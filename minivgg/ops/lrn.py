@@ -28,7 +28,7 @@ class ChannelWindowSum(Op):
     linear = ("x",)
 
     def forward(self, x: Array) -> Array:
-        y, channels = x.copy(), x.shape[1]
+        y, channels = x.copy(order="K"), x.shape[1]  # "K": stored as x is
         for d in range(1, min(self.before, channels - 1) + 1):
             y[:, d:] += x[:, :-d]
         for d in range(1, min(self.after, channels - 1) + 1):

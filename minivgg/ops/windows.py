@@ -87,7 +87,7 @@ class Geometry:
         return slice(first, first + (count - 1) * self.stride[axis] + 1, self.stride[axis])
 
     def view(self, padded: Array, p: int, q: int) -> Array:
-        """All windows of a padded array stored as (N, H, W, C), as a read-only view (N, P, Q, R, S, C); nothing is copied."""
+        """All windows of a padded array stored as (N, H, W, C), as a view (N, P, Q, R, S, C). They overlap: only read it."""
         n, _, _, c = padded.shape
         sn, sh, sw, sc = padded.strides
         (r, s), (dh, dw), (uh, uw) = self.kernel, self.dilation, self.stride

@@ -120,10 +120,14 @@ class SGD:
         p.data -= change
 
     def _state(self, name: str, p: Tensor) -> Any:
-        """The velocity of a parameter: zeros of its shape, dtype and device until its first step."""
-        if name not in self._velocity:
-            self._velocity[name] = array_module(p.data).zeros_like(p.data)
-        return self._velocity[name]
+        """The velocity of a parameter: zeros until its first step, and always of its dtype and on its device."""
+        v = self._velocity.get(name)
+        if v is None:
+            v = array_module(p.data).zeros_like(p.data)
+        elif v.dtype != p.dtype or array_module(v) is not array_module(p.data):  # the model was moved
+            v = Device.of(p.data).asarray(v, p.dtype)
+        self._velocity[name] = v
+        return v
 
     def state_dict(self) -> dict[str, Any]:
         """The velocities: "momentum." + parameter name → array, for every parameter whose group has momentum."""

@@ -22,7 +22,8 @@ def blame(step: int, model: Any, forward: Callable[[], Any]) -> NumericalError:
     for name, p in model.named_parameters():
         p.grad = None
         if not bool((p.data - p.data == 0).all()):
-            return NumericalError(f"step {step}: {name} {p.shape} itself holds NaN or Inf, before the step. Start from a sound checkpoint.")
+            remedy = f"The update before overflowed. {_REMEDY}" if step else "Start from a sound checkpoint."
+            return NumericalError(f"step {step}: {name} {p.shape} itself holds NaN or Inf, before the step. {remedy}")
     try:
         with mode.step(step), mode.frozen_state(), mode.check_finite():
             forward().backward()

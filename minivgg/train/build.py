@@ -11,10 +11,10 @@ from typing import Any
 
 from .. import data, models, optim
 from ..backend.device import Device
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from .config import TrainConfig
 
-__all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "preprocessing"]
+__all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "fingerprint", "preprocessing"]
 
 
 @dataclass
@@ -49,6 +49,7 @@ def build_job(config: TrainConfig) -> Job:
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
     whole, test = data.load(source or None)
+    _require_learnable(whole, test)
     fit, held = data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
@@ -65,8 +66,18 @@ def build_job(config: TrainConfig) -> Job:
         val=evaluation_loader(held, config.batch_size, transform, config.workers),
         test=None if test is None else evaluation_loader(test, config.batch_size, transform, config.workers),
         classes=whole.classes,
-        images={"count": len(whole), "shape": [height, width, channels], "sha256": _fingerprint(whole)},
+        images={"count": len(whole), "shape": [height, width, channels], "sha256": fingerprint(whole)},
     )
+
+
+def _require_learnable(train: data.Dataset, test: data.Dataset | None) -> None:
+    """Raise DataError for fewer than two classes among the training labels, or test labels that training never shows."""
+    seen = {*train.labels.tolist()}
+    if len(seen) < 2:
+        raise DataError(f"{train.name}: all {len(train):,} labels are {train.classes[train.labels[0]]}: there is nothing to tell apart.")
+    unseen = sorted({*test.labels.tolist()} - seen) if test is not None else []
+    if unseen:
+        raise DataError(f"{train.name}: class {train.classes[unseen[0]]} is among the test labels, but no training image has it.")
 
 
 def evaluation_loader(dataset: data.Dataset, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:
@@ -128,7 +139,7 @@ def preprocessing(config: TrainConfig, dataset: data.Dataset) -> data.Transform:
     return data.Compose((*steps, data.Normalise(mean, std)))
 
 
-def _fingerprint(dataset: data.Dataset) -> str:
+def fingerprint(dataset: data.Dataset) -> str:
     """SHA-256 of images, labels and class names."""
     sha = hashlib.sha256(repr((dataset.images.shape, dataset.classes)).encode())
     for start in range(0, len(dataset), 1024):

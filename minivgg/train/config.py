@@ -26,6 +26,10 @@ _NOT_NEGATIVE: Range = ("≥ 0", lambda v: v >= 0)
 _AT_LEAST_ONE: Range = ("≥ 1", lambda v: v >= 1)
 
 
+def _within(least: float, most: float) -> Range:
+    return f"in [{least:,}, {most:,}]", lambda v: least <= v <= most
+
+
 def _one_of(*names: str) -> Range:
     return " or ".join(f'"{name}"' for name in names), lambda v: v in names
 
@@ -44,12 +48,12 @@ class TrainConfig:
 
     data: str = _key("", "folder of idx files or an .npz file; empty: the embedded Fashion-MNIST images")
     model: str = _key("vgg11_bn", "the network's name")
-    width: float = _key(0.25, "factor on the number of filters of every layer", _POSITIVE)
+    width: float = _key(0.25, "factor on the number of filters of every layer", _within(1e-3, 10_000))
     head: str = _key("linear", "classifier: one linear layer behind global pooling, or the paper's three", _one_of("linear", "paper"))
     init: str = _key("he", "initialisation of the weights", _one_of("he", "paper", "glorot"))
-    image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _AT_LEAST_ONE)
-    epochs: int = _key(10, "how many times every training image is seen", _AT_LEAST_ONE)
-    batch_size: int = _key(32, "images in one step", _AT_LEAST_ONE)
+    image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _within(32, 4096))
+    epochs: int = _key(10, "how many times every training image is seen", _within(1, 10**6))
+    batch_size: int = _key(32, "images in one step", _within(1, 10**6))
     lr: float = _key(0.1, "learning rate, the highest of the schedule", _POSITIVE)
     momentum: float = _key(0.9, "share of the velocity that survives a step", ("in [0, 1)", _below_one))
     nesterov: bool = _key(True, "look ahead along the momentum")
@@ -66,7 +70,7 @@ class TrainConfig:
     label_smoothing: float = _key(0.1, "share of each target spread over all classes", ("in [0, 1)", _below_one))
     clip: float = _key(0.0, "bound on the gradients' joint L2 norm; 0: none", _NOT_NEGATIVE)
     mirror: bool = _key(True, "mirror each training image with probability ½")
-    shift: int = _key(1, "shift each training image by up to so many pixels", _NOT_NEGATIVE)
+    shift: int = _key(1, "shift each training image by up to so many pixels", _within(0, 1024))
     val_split: float = _key(0.1, "share of the training images kept for validation", ("in (0, 1)", lambda v: 0 < v < 1))
     seed: int = _key(0, "decides every random draw", _NOT_NEGATIVE)
     device: str = _key("auto", "cpu, cuda, cuda:1, … or auto: a usable GPU, otherwise the CPU")

@@ -33,7 +33,7 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
                 image.load()  # all of it; verify() would pass half a JPEG
                 upright = ImageOps.exif_transpose(image)
                 height, width = size
-                colour = _in_mode(upright, "L" if channels == 1 else "RGB")
+                colour = _in_mode(upright, "L" if channels == 1 else "RGB", path)
                 fitted = ImageOps.fit(colour, (width, height), Image.Resampling.BICUBIC)
                 return np.asarray(fitted, np.uint8).reshape(height, width, channels)
     except DataError:
@@ -49,10 +49,13 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
         raise DataError(f"{path}: cannot be read as an image: {reason}. Known formats: {', '.join(_FORMATS)}.") from None
 
 
-def _in_mode(image: Any, mode: str) -> Any:
+def _in_mode(image: Any, mode: str, path: Path) -> Any:
     """16-bit grey scaled to 8 bits; transparency laid on white; everything else as Pillow converts it."""
     from PIL import Image
 
+    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM", None}):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        raise DataError(f"{path}: {kind} values have no known range of brightness. Save the image with 8 or 16 bits.")
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import Any
 
@@ -151,5 +150,5 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         if self._interrupts.received:
             self.save()
-            name = signal.Signals(self._interrupts.received).name
-            raise Interrupted(self._interrupts.received, f"{name} came; everything up to step {self.progress.step} is saved")
+            done = f"everything up to step {self.progress.step} is saved"
+            raise Interrupted(self._interrupts.received, f"{done}; go on with: minivgg train --resume {self.folder.path}")

@@ -15,7 +15,7 @@ from ..autograd.core import Tensor
 from ..backend.arrays import to_numpy
 from ..backend.device import Device
 from ..errors import CheckpointError, DataError
-from .build import build_model, evaluation_loader
+from .build import build_model, evaluation_loader, fingerprint
 from .checkpoint import load_checkpoint
 from .config import TrainConfig
 from .decode import read_image
@@ -35,6 +35,7 @@ class Predictor:
     shape: tuple[int, int, int]
     config: TrainConfig
     device: Device
+    images: Any  # what identifies the training images: count, shape, SHA-256
 
     @classmethod
     def load(cls, run: str | Path, *, best: bool = False, device: str = "auto") -> Predictor:
@@ -58,13 +59,13 @@ class Predictor:
             model.load_state_dict(checkpoint.model)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
-        return cls(model.to(device=str(place)).eval(), classes, transform, (height, width, channels), config, place)
+        return cls(model.to(device=str(place)).eval(), classes, transform, (height, width, channels), config, place, state["images"])
 
-    def predict(self, paths: Iterable[str | Path]) -> list[Any]:
-        """For each image file the classes' probabilities, float64 (classes,). Raises DataError for a file that is no image."""
+    def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
+        """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
         height, width, channels = self.shape
         found = []
-        for path in paths:
+        for path in [paths] if isinstance(paths, str | Path) else paths:
             image = read_image(path, channels, (height, width))
             batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
             with mode.no_grad():
@@ -73,11 +74,23 @@ class Predictor:
             found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])
         return found
 
+    def require_same_images(self, dataset: data.Dataset) -> None:
+        """Raise DataError unless `dataset` holds the very images that the model was trained with, split included."""
+        if fingerprint(dataset) != self.images["sha256"]:
+            raise DataError(
+                f"{dataset.name} has changed since the run: its validation images may now be among those that were trained on. "
+                "Give back the images, or name others: evaluate RUN DATA."
+            )
+
     def evaluate(self, dataset: data.Dataset) -> Evaluation:
         """Loss and accuracy on a dataset of the same image size and classes. Raises DataError if they differ."""
-        if dataset.images.shape[3] != self.shape[2] or len(dataset.classes) != len(self.classes):
+        if dataset.images.shape[3] != self.shape[2] or dataset.classes != self.classes:
             raise DataError(
-                f"{dataset.name} has {dataset.images.shape[3]} channel(s) and {len(dataset.classes)} classes, "
-                f"but the model was trained on {self.shape[2]} and {len(self.classes)}."
+                f"{dataset.name} has {dataset.images.shape[3]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
+                f"but the model was trained on {self.shape[2]} and the {len(self.classes)} classes {_some(self.classes)}."
             )
         return evaluate(self.model, evaluation_loader(dataset, self.config.batch_size, self.transform, 1), self.device)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

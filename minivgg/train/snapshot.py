@@ -42,7 +42,7 @@ def restore(job: Job, checkpoint: Checkpoint, path: Path) -> Progress:
             raise CheckpointError(f'{path}: its state has no "{key}". It is not a checkpoint of a run.')
     if state["images"] != ours["images"] or state["classes"] != ours["classes"]:
         raise DataError(
-            f"the images are not those that the run of {path} began with: {ours['images']}, expected {state['images']}. "
+            f"the images are not those that the run of {path} began with: {_described(ours)}, expected {_described(state)}. "
             "Give back the data that it had, or start a new run."
         )
     changed = [key for key in ours["config"] if state["config"].get(key) != ours["config"][key]]
@@ -69,3 +69,9 @@ def _compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, path
         raise CheckpointError(
             f"{path}: does not fit this {what}: {name} is {there.get(name, 'missing')}, expected {here.get(name, 'no such array')}."
         )
+
+
+def _described(state: Mapping[str, Any]) -> str:
+    images = state["images"]
+    size = "×".join(map(str, images["shape"]))
+    return f"{images['count']:,} of {size} in {len(state['classes'])} classes (SHA-256 {images['sha256'][:12]}…)"

@@ -132,7 +132,7 @@ MISTAKES = {
     "foreign checkpoint": (["predict", "d.npz", "a.png"], 4, "d.npz"),
     "divergence": (["train", "d.npz", *TINY, "--lr", "1e30", "--schedule", "constant", "--out", "nan"], 5, "step 1"),
     "a file in the place of a folder": (["train", "d.npz", *TINY, "--out", "d.npz"], 6, "d.npz"),
-    "out of memory": (["summary", "vgg16", "--width", "1e7"], 6, "out of memory"),
+    "out of memory": (["summary", "vgg16", "--width", "1e4"], 6, "out of memory"),
 }  # fmt: skip
 
 

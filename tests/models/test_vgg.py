@@ -172,7 +172,7 @@ IMAGE = np.zeros((2, 3, 32, 32), "float32")
         (
             IMAGE[:, :, :28, :28],
             r"^vgg11_bn halves the image five times, so it needs at least 32×32; the batch is 28×28\. "
-            r"Pad it \(--pad 32, transforms\.Pad\(2\)\) or rescale it\.$",
+            r"Pad it \(--image-size 32, data\.Pad\(2\)\) or rescale it\.$",
         ),
         (IMAGE[:, :, :31], r"the batch is 31×32.*Pad\(1\)"),
         (
@@ -183,7 +183,7 @@ IMAGE = np.zeros((2, 3, 32, 32), "float32")
         (IMAGE[0], r"shape \(3, 32, 32\).*\(N, C, H, W\)"),
         (
             IMAGE.astype("float64"),
-            r"^features\.0: the batch is float64 and the filters are float32.*x\.to\(dtype='float32'\) or model\.to\(dtype='float64'\)",
+            r"^features\.0: the batch is float64 and the filters are float32.*x\.to\(dtype='float32'\), or the model: model\.to\(dtype='float64'\)",  # noqa: E501
         ),
         (IMAGE.astype("uint8"), r"^features\.0: the batch is uint8"),
     ],
@@ -202,9 +202,9 @@ def test_batches_that_do_not_fit_are_refused(x, message):
         ("vgg16bn", {}, r"did you mean vgg16_bn\?"),
         ("vgg11", {"head": "fc"}, r"head must be \"paper\".*\"linear\".*'fc'"),
         ("vgg11", {"image_size": 28}, r"image_size must be at least 32.*28"),
-        ("vgg11", {"width": 0.0}, r"width positive.*0\.0"),
-        ("vgg11", {"width": float("nan")}, r"width positive.*nan"),
-        ("vgg11", {"num_classes": 0}, r"num_classes must be a whole number ≥ 1, but is 0"),
+        ("vgg11", {"width": 0.0}, r"width in \(0, 10000\].*0\.0"),
+        ("vgg11", {"width": float("nan")}, r"width in \(0, 10000\].*nan"),
+        ("vgg11", {"num_classes": 0}, r"num_classes must be a whole number in 1..1,048,576, but is 0"),
         ("vgg11", {"in_channels": "3"}, r"in_channels.*'3'"),
         ("vgg11", {"init": "xavier"}, r'unknown initialiser "xavier".*Valid: glorot, he, paper'),
     ],

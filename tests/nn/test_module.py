@@ -100,7 +100,7 @@ def test_a_state_that_does_not_fit_changes_nothing(fault):
 
 def test_many_faults_are_listed_at_once():
     """Missing, left over and misshapen names are told in one message."""
-    with pytest.raises(CheckpointError, match=r"wrong shapes: 0\.bias.*8 missing: 0\.weight.*1 left over: x"):
+    with pytest.raises(CheckpointError, match=r"wrong: 0\.bias.*8 missing: 0\.weight.*1 left over: x"):
         small().load_state_dict({"x": np.ones(1), "0.bias": np.ones(9)})
 
 

@@ -156,7 +156,7 @@ X, W = np.ones((2, 3, 8, 8)), np.ones((4, 3, 3, 3))
         ((np.ones((2, 4, 8, 8)), W), {}, ShapeError, r"expects 3 input channels.*has 4.*in_channels=4"),
         ((np.ones((3, 8, 8)), W), {}, ShapeError, r"images \(N, C, H, W\).*\(3, 8, 8\)"),
         ((X, W, np.ones(3)), {}, ShapeError, r"4 filters.*bias must have shape \(4,\), not \(3,\)"),
-        ((X.astype("float32"), W), {}, ShapeError, r"batch is float32 and the filters are float64.*Convert one.*float64"),
+        ((X.astype("float32"), W), {}, ShapeError, r"batch is float32 and the filters are float64.*Convert the batch.*float64"),
         ((np.ones((2, 3, 2, 2)), W), {}, ShapeError, r"3×3.*reaches over 3 rows.*2 \+ 2·0.*padding ≥ 1"),
         ((np.ones((2, 3, 9, 4)), W), {"dilation": 2}, ShapeError, r"reaches over 5 columns.*4 \+ 2·0.*larger image.*padding ≥ 1"),
         ((X, W), {"groups": 3}, ConfigError, r"groups.*divides the 4 filters.*3"),
