@@ -1,9 +1,23 @@
 """Settings for all tests: Hypothesis without deadlines and, by default, without randomness."""
 
 import os
+from typing import Any
 
+import numpy as np
 from hypothesis import settings
+
+from minivgg.backend.device import Device
+from minivgg.errors import DeviceError
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("soak", deadline=None, max_examples=10_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which array libraries really ran: "all green" must not mean "never tried"."""
+    try:
+        cupy = f"CuPy on {Device('cuda')}"
+    except DeviceError as error:
+        cupy = f"CuPy did not run ({error})"
+    terminalreporter.write_line(f"backends: NumPy {np.__version__} ran; the pretend GPU ran; {cupy}")
