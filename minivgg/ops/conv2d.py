@@ -7,6 +7,7 @@ Each op is T's derivative by one operand, so each rule is one of the other two: 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
         raise ShapeError(f"{name} needs images (N, C, H, W) and filters (K, C/groups, R, S), but got {x.shape} and {w.shape}.")
     if 0 in w.shape:
         raise ShapeError(f"{name} needs at least one filter, one channel and one tap, but the filters are {w.shape}.")
-    if not isinstance(groups, int) or groups < 1 or w.shape[0] % groups:
+    if not isinstance(groups, Integral) or groups < 1 or w.shape[0] % groups:
         raise ConfigError(f"{name}: groups must be a whole number ≥ 1 that divides the {w.shape[0]} filters, but is {groups!r}.")
     if x.shape[1] != w.shape[1] * groups:
         kind = {1: " (grey images)", 3: " (colour images)"}.get(x.shape[1], "")
@@ -210,4 +211,4 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
         )
     g = geometry(w.shape[2:], stride, padding, dilation)
     g.output(*x.shape[2:])  # complains if the window does not fit
-    return Conv2d(pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), groups)(x, w, b)
+    return Conv2d(pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), int(groups))(x, w, b)

@@ -27,6 +27,7 @@ def _examples(rng: np.random.Generator) -> Any:
 class Softmax(Op):
     """y_i = e^{x_i} / Σ_j e^{x_j} along `axis`; the largest x is subtracted first, so nothing overflows.
 
+    Shapes     x (…)  →  y (…), positive and of sum 1 along `axis`
     Gradients  ∂y_i/∂x_j = y_i·(δ_ij − y_j):  gx = y·(gy − Σ gy·y). The sum of gx is 0.
     """
 
@@ -53,6 +54,7 @@ class Softmax(Op):
 class LogSoftmax(Op):
     """y_i = x_i − log Σ_j e^{x_j} along `axis`.
 
+    Shapes     x (…)  →  y (…)
     Gradients  ∂y_i/∂x_j = δ_ij − e^{y_j}:  gx = gy − e^y·Σ gy.
     """
 
@@ -116,6 +118,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 def _axis(x: Any, axis: int) -> int:
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(f"axis {axis} is not one of the {x.ndim} axes of an array of shape {x.shape}.")
+    if x.shape[axis] == 0:
+        raise ShapeError(f"soft-max along axis {axis} of shape {x.shape}: there is nothing to share out.")
     return axis % x.ndim  # type: ignore[no-any-return]
 
 

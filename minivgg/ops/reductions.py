@@ -153,7 +153,7 @@ class LogSumExp(Reduction):
 def _axes(x: Any, axis: int | Axes | None) -> Axes | None:
     if axis is None:
         return None
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (int(axis),)
     wrong = [a for a in axes if not -x.ndim <= a < x.ndim]
     if wrong or len({a % x.ndim for a in axes}) < len(axes):
         raise ShapeError(f"axes {axes} do not name different axes of an array of shape {x.shape}: valid are {-x.ndim} to {x.ndim - 1}.")

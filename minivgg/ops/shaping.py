@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,8 @@ class Concatenate(Op):
 
 def reshape(x: Any, *shape: Any) -> Any:
     """x under another shape of the same size, given as a tuple or as numbers; one entry may be −1."""
-    sizes: Shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    sizes: Shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], Integral) else shape
+    sizes = tuple(int(n) for n in sizes)
     size = math.prod(x.shape)
     rest = math.prod(n for n in sizes if n != -1)
     if -1 in sizes and sizes.count(-1) == 1 and rest and size % rest == 0:
@@ -166,7 +168,7 @@ def reshape(x: Any, *shape: Any) -> Any:
 
 def transpose(x: Any, *axes: Any) -> Any:
     """x with its axes in another order, given as a tuple or as numbers; without any, in reverse."""
-    order: Shape = tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    order: Shape = tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], Integral) else axes
     order = tuple(a % x.ndim for a in order) or tuple(reversed(range(x.ndim)))
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"axes {axes} are not a permutation of the {x.ndim} axes of an array of shape {x.shape}.")

@@ -58,3 +58,13 @@ def test_what_has_no_value_is_refused() -> None:
     ):
         with pytest.raises(ShapeError):
             function()
+
+
+def test_numpy_integers_are_integers() -> None:
+    """Axes, sizes and groups that come out of NumPy serve like Python's; a soft-max over nothing is refused."""
+    x = np.ones((1, 2, 3, 3))
+    assert ops.sum(x, np.int64(1)).shape == (1, 3, 3)
+    assert ops.reshape(x, np.int64(18)).shape == (18,)
+    assert ops.conv2d(x, np.ones((2, 1, 1, 1)), groups=np.int64(2)).shape == x.shape
+    with pytest.raises(ShapeError, match="nothing to share out"):
+        ops.softmax(np.ones((2, 0)))
