@@ -39,7 +39,7 @@ class Transform:
 
     def apply(self, images: Array, draws: Draws) -> Array:
         """What the transform does, on checked images."""
-        raise NotImplementedError(f"{type(self).__name__} must define apply(images, draws).")
+        raise TypeError(f"{type(self).__name__} must define apply(images, draws).")
 
     def to_json(self) -> dict[str, Any]:
         """{"name": kind, parameter: value, …} of plain lists and numbers; equal transforms give equal dicts."""

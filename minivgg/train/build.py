@@ -49,7 +49,7 @@ def build_job(config: TrainConfig) -> Job:
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
     whole, test = data.load(source or None)
-    _require_learnable(whole, test)
+    _require_learnable(whole, test, source or whole.name)
     fit, held = data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
@@ -70,14 +70,14 @@ def build_job(config: TrainConfig) -> Job:
     )
 
 
-def _require_learnable(train: data.Dataset, test: data.Dataset | None) -> None:
+def _require_learnable(train: data.Dataset, test: data.Dataset | None, place: str) -> None:
     """Raise DataError for fewer than two classes among the training labels, or test labels that training never shows."""
     seen = {*train.labels.tolist()}
     if len(seen) < 2:
-        raise DataError(f"{train.name}: all {len(train):,} labels are {train.classes[train.labels[0]]}: there is nothing to tell apart.")
+        raise DataError(f"{place}: all {len(train):,} labels are {train.classes[train.labels[0]]}: there is nothing to tell apart.")
     unseen = sorted({*test.labels.tolist()} - seen) if test is not None else []
     if unseen:
-        raise DataError(f"{train.name}: class {train.classes[unseen[0]]} is among the test labels, but no training image has it.")
+        raise DataError(f"{place}: class {train.classes[unseen[0]]} is among the test labels, but no training image has it.")
 
 
 def evaluation_loader(dataset: data.Dataset, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:

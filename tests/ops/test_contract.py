@@ -303,3 +303,16 @@ def test_reference_switches_every_kernel_off(monkeypatch: pytest.MonkeyPatch) ->
     with mv.reference():
         x = Tensor(np.ones((2, 1, 4, 4)), requires_grad=True)
         ops.max_pool2d(x).sum().backward()
+
+
+@pytest.mark.parametrize("tap", range(4))
+def test_a_nan_in_any_tap_of_a_plain_pool_is_treated_alike(tap: int) -> None:
+    """The kernel and the op give NaN for the window, and the same winners everywhere, wherever in it the NaN lies."""
+    x = np.arange(32.0).reshape(1, 2, 4, 4)  # the right one of two neighbours is larger: a kernel that forgets the NaN picks it
+    x[0, 0, tap // 2, tap % 2] = np.nan
+    op = ops.MaxPool2d(ops.Geometry((2, 2), (2, 2)))
+    y, call = op.run(x)
+    with mv.reference():
+        y2, call2 = op.run(x)
+    assert np.isnan(y[0, 0, 0, 0])
+    assert np.array_equal(y, y2, equal_nan=True) and np.array_equal(call.winners, call2.winners)

@@ -34,7 +34,7 @@ def _images(rows: Array, shape: Sequence[int]) -> Array:
 
 @kernel(BatchNorm, "forward", "numpy", bound=1e-5, when=lambda call, x, gamma, beta: x.ndim == 4)
 def forward(call: Any, x: Array, gamma: Array, beta: Array) -> Array:
-    """The op's passes in its order: the same roundings but for the factor γ/s, which is multiplied in one step there, too."""
+    """The op's operations on each element in the op's order: the same roundings."""
     m, width = x.size // x.shape[1], x.shape[3]
     call.mean = channel_sum(x) * (1.0 / m)
     rows = _rows(x) - np.tile(call.mean, width)

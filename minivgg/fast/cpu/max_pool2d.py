@@ -21,7 +21,7 @@ _PLAIN = Geometry((2, 2), (2, 2))
 def forward(call: Any, x: Array) -> Array:
     """Comparisons only, so the result is exact, winners included: in each row of two the first wins a tie, then the upper row.
 
-    A window with a NaN gives NaN, as in the op; its winner is the first tap there, and here, as all comparisons fail.
+    A window with a NaN gives NaN, and its winner counts as the first tap, as in the op.
     """
     p, q = call.geometry.output(*x.shape[2:])
     taps = [x[:, :, r : 2 * p : 2, s : 2 * q : 2] for r in (0, 1) for s in (0, 1)]
@@ -29,7 +29,7 @@ def forward(call: Any, x: Array) -> Array:
     below = (lower > upper).view(np.uint8)
     right = np.where(below.view(bool), taps[3] > taps[2], taps[1] > taps[0]).view(np.uint8)
     np.maximum(upper, lower, out=upper)
-    call.winners = below * np.uint8(2) + right
+    call.winners = (below * np.uint8(2) + right) * (upper == upper)
     return upper
 
 
