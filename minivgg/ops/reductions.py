@@ -103,7 +103,7 @@ class Max(Reduction):
         if self.count(x.shape) == 0:
             raise ShapeError(f"the maximum of no elements does not exist: shape {x.shape}, axes {self.axes}.")
         xp = array_module(x)
-        axes = tuple(range(x.ndim)) if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
+        axes = tuple(range(x.ndim)) if self.axes is None else tuple(sorted(axis % x.ndim for axis in self.axes))  # in row-major order
         order = (*(i for i in range(x.ndim) if i not in axes), *axes)
         moved = x.transpose(order)
         flat = moved.reshape(*moved.shape[: x.ndim - len(axes)], self.count(x.shape))
@@ -113,6 +113,9 @@ class Max(Reduction):
 
     def grad_x(self, gy: Any, x_shape: tuple[int, ...]) -> Any:
         return self.spread(gy, x_shape) * self.mask
+
+    def decisions(self) -> Array:
+        return self.mask
 
     @staticmethod
     def examples(rng: np.random.Generator) -> Any:

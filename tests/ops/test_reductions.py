@@ -111,3 +111,10 @@ def test_channel_sums_of_any_storage():
         x = rng.standard_normal(shape)
         for stored in (x, np.asfortranarray(x), np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)):
             np.testing.assert_allclose(ops.channel_sum(stored), [sum(x[:, c].ravel()) for c in range(3)], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0), (-1, 0)])
+def test_at_a_tie_the_first_in_row_major_order_wins_however_axes_are_named(axes: tuple[int, int]) -> None:
+    """Of two ones the upper right comes first, whether the axes are named in order or not."""
+    x = mv.Tensor(np.array([[0.0, 1.0], [1.0, 0.0]]), requires_grad=True)
+    assert mv.grad(ops.max(x, axes), [x])[0].tolist() == [[0.0, 1.0], [0.0, 0.0]]
