@@ -24,8 +24,8 @@ from .autograd import mode as _mode
 if TYPE_CHECKING:
     from . import data, errors, models, nn, ops, optim, testing, train, weights
     from .autograd.core import Op, Tensor, grad
-    from .autograd.mode import check_finite, frozen_state, keep_statistics, lock_arrays, no_grad, reference
-    from .autograd.trace import Tape, kept_bytes, trace
+    from .autograd.mode import check_finite, frozen_state, lock_arrays, no_grad, reference
+    from .autograd.trace import Tape, keep_statistics, kept_bytes, trace
     from .backend.device import Device, threads
 
 __version__ = "0.1.0"
@@ -59,8 +59,8 @@ __all__ = [
 _PACKAGES = {"data", "errors", "models", "nn", "ops", "optim", "testing", "train", "weights"}
 _HOMES = {
     "autograd.core": ("Op", "Tensor", "grad"),
-    "autograd.mode": ("check_finite", "frozen_state", "keep_statistics", "lock_arrays", "no_grad", "reference"),
-    "autograd.trace": ("Tape", "kept_bytes", "trace"),
+    "autograd.mode": ("check_finite", "frozen_state", "lock_arrays", "no_grad", "reference"),
+    "autograd.trace": ("Tape", "keep_statistics", "kept_bytes", "trace"),
     "backend.device": ("Device", "threads"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -7,7 +7,7 @@ with lock_arrays(): …      arrays that the graph keeps become read-only, so th
                            behind a tensor's back raises at the line that does it
 with check_finite(): …     the first op that makes a NaN or an Inf, forwards or backwards, raises and is named
 with step(7): …            the training step at work (and its micro-batch): the key of dropout's masks
-with keep_statistics(): …  every node notes the statistics of its value, for `minivgg.trace`
+with observe(watch): …     watch(node, inputs, y) is called for every op that is recorded: for the trace, for kinks
 with scope("conv1"): …     the layer's name, for error messages and for the trace
 """
 
@@ -23,10 +23,10 @@ __all__ = [
     "check_finite",
     "enable_grad",
     "frozen_state",
-    "keep_statistics",
     "lock",
     "lock_arrays",
     "no_grad",
+    "observe",
     "reference",
     "scope",
     "state",
@@ -41,7 +41,7 @@ class _State(threading.local):
     recording = True
     kernels = os.environ.get("MINIVGG_REFERENCE", "") not in {"1", "true", "yes"}
     frozen = False
-    statistics = False
+    observers: tuple[Callable[..., None], ...] = ()
     finite = False
     step: tuple[int, int] | None = None  # (step, micro-batch), given by a training loop
     locked: dict[int, Any] | None = None  # id of an array → the array, to be unlocked at the end
@@ -107,9 +107,9 @@ def step(number: int, micro_batch: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def keep_statistics() -> Iterator[None]:
-    """Let every recorded node note mean, deviation, smallest and largest of its value."""
-    with _switch("statistics", True):
+def observe(watch: Callable[..., None]) -> Iterator[None]:
+    """Call `watch(node, inputs, y)` whenever an op is recorded: its new node, its operands and its result, a Tensor."""
+    with _switch("observers", (*state.observers, watch)):
         yield
 
 

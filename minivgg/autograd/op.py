@@ -17,7 +17,7 @@ from ..errors import NumericalError, ShapeError
 from . import mode
 from .tensor import Node, Saved, Tensor
 
-__all__ = ["Op", "find_kernel", "op", "reads_of", "require_finite", "rule_of", "statistics"]
+__all__ = ["Op", "find_kernel", "op", "parameters_of", "reads_of", "require_finite", "rule_of"]
 
 _T = TypeVar("_T")
 
@@ -36,7 +36,9 @@ class Op:
     A variadic op, `forward(self, *xs)`, has `grad_xs(self, gy, index, …)`. Subclassing registers the op.
 
     An op object is a value, to be called many times: each call runs on a shallow copy, which may save state.
-    `linear` names the operands in which `forward` is jointly linear (up to a constant): tests check the adjoint.
+    `linear` lists the sets of operands in which `forward` is jointly linear (up to a constant), ("x", "w b") say: checks use
+    the adjoint identity. `decisions(self, …)` of an op with kinks reads operands and y by name, as rules do, and gives what
+    the op decided (signs, winners): where that changes there is no derivative, and checks go elsewhere.
     """
 
     registry: ClassVar[list[type[Op]]] = []
@@ -56,7 +58,7 @@ class Op:
         for name in [n for n in dir(cls) if n.startswith("grad_")]:
             if name[5:] not in cls.operands:
                 raise TypeError(f"{cls.__name__}.{name} is a rule for an operand that forward{cls.operands} does not have.")
-            unknown = sorted({*_parameters(getattr(cls, name))} - known)
+            unknown = sorted({*parameters_of(getattr(cls, name))} - known)
             if unknown:
                 raise TypeError(f"{cls.__name__}.{name} reads {unknown}, but a rule can read only {sorted(known)}.")
         Op.registry.append(cls)
@@ -97,15 +99,15 @@ def _record(call: Op, inputs: Sequence[Any], y: Tensor) -> None:
     node = y.node = Node(call, y)
     rules = [rule_of(call, i) for i in range(len(inputs))]
     node.parents = tuple(x.node if rule and isinstance(x, Tensor) else None for x, rule in zip(inputs, rules, strict=True))
-    node.shapes = tuple(getattr(x, "shape", ()) for x in inputs)
+    node.shapes = tuple(None if x is None else getattr(x, "shape", ()) for x in inputs)
     wanted = {name for rule, parent in zip(rules, node.parents, strict=True) if rule and parent for name in reads_of(call, rule)}
     for name in wanted:
         if name == "y":
             node.saved[name] = Saved(y, own=True)
         elif name in call.operands:
             node.saved[name] = [Saved(x) for x in inputs] if call.variadic else Saved(inputs[call.operands.index(name)])
-    if mode.state.statistics and y.size:
-        node.statistics = statistics(y.data)
+    for watch in mode.state.observers:
+        watch(node, inputs, y)
 
 
 def find_kernel(call: Op, phase: str, arrays: Iterable[Any]) -> Any:
@@ -121,13 +123,13 @@ def rule_of(call: Op, i: int) -> str:
 
 def reads_of(call: Op, rule: str) -> tuple[str, ...]:
     """What a rule reads behind gy. Looked up each time: a rule may be replaced on its class (by a test, say)."""
-    return _parameters(getattr(type(call), rule))
+    return parameters_of(getattr(type(call), rule))
 
 
 @functools.cache
-def _parameters(rule: Callable[..., Any]) -> tuple[str, ...]:
-    names = inspect.signature(rule).parameters  # follows functools.wraps to the original
-    return tuple(names)[2:]  # after self and gy
+def parameters_of(method: Callable[..., Any], skip: int = 2) -> tuple[str, ...]:
+    """The names of a method's parameters behind the first `skip`: for a rule, self and gy."""
+    return tuple(inspect.signature(method).parameters)[skip:]  # follows functools.wraps to the original
 
 
 def require_finite(array: Array, verb: str) -> None:
@@ -137,8 +139,3 @@ def require_finite(array: Array, verb: str) -> None:
         nan, inf = int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
         if nan or inf:
             raise NumericalError(f"{verb} {nan} NaN and {inf} Inf among {array.size} values of shape {array.shape}")
-
-
-def statistics(array: Array) -> tuple[float, float, float, float]:
-    """(mean, standard deviation, smallest, largest) of an array that is not empty."""
-    return float(array.mean()), float(array.std()), float(array.min()), float(array.max())

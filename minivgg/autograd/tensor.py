@@ -216,7 +216,7 @@ class Node:
         self.op = op
         self.number = next(_numbers)  # consumers are made after their operands: the sweep's order
         self.parents: tuple[Node | None, ...] = ()  # one per operand; None: a constant
-        self.shapes: tuple[tuple[int, ...], ...] = ()  # of the operands
+        self.shapes: tuple[Any, ...] = ()  # of the operands; None for an operand that is None
         self.saved: dict[str, Any] = {}
         self.shape, self.dtype = result.shape, result.dtype
         self.hooks: list[Callable[[Any], Any]] = []

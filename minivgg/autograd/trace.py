@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from ..backend.arrays import owner
+from ..backend.arrays import Array, owner
 from ..errors import GraphError
 from . import mode
 from .core import reachable, sweep
-from .op import reads_of, rule_of, statistics
+from .op import reads_of, rule_of
 from .tensor import Node, Saved, Tensor
 
-__all__ = ["Row", "Tape", "kept_bytes", "trace"]
+__all__ = ["Row", "Tape", "keep_statistics", "kept_bytes", "trace"]
 
 Statistics = tuple[float, float, float, float]
 
@@ -57,6 +58,23 @@ class Tape:
         return "\n".join(["FORWARDS", *_aligned(forward), "", "BACKWARDS", *_aligned(backward), "", note])
 
 
+def statistics(array: Array) -> Statistics:
+    """(mean, standard deviation, smallest, largest) of an array that is not empty."""
+    return float(array.mean()), float(array.std()), float(array.min()), float(array.max())
+
+
+def _note(node: Node, inputs: Any, y: Tensor) -> None:
+    if y.size:
+        node.statistics = statistics(y.data)
+
+
+@contextmanager
+def keep_statistics() -> Iterator[None]:
+    """Let every recorded node note mean, deviation, smallest and largest of its value."""
+    with mode.observe(_note):
+        yield
+
+
 def trace(loss: Tensor | Callable[[], Tensor], file: TextIO | None = None) -> Tape:
     """Print the recorded graph of `loss`, forwards and backwards, and return it as a Tape.
 
@@ -65,7 +83,7 @@ def trace(loss: Tensor | Callable[[], Tensor], file: TextIO | None = None) -> Ta
     that the graph kept. The gradients are computed on the way; `.grad` is not touched and the graph is kept.
     """
     if not isinstance(loss, Tensor):
-        with mode.keep_statistics(), mode.frozen_state():
+        with keep_statistics(), mode.frozen_state():
             loss = loss()
     if loss.node is None:
         raise GraphError("trace() needs a tensor that was made from tensors with requires_grad=True: there is no tape otherwise.")

@@ -1,6 +1,7 @@
 """Layers and their composition: parameters under names, on top of the ops. No array library is touched here."""
 
 from . import init as init
+from .functional import functional_call
 from .layers import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -33,6 +34,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Summary",
+    "functional_call",
     "init",
     "summary",
 ]

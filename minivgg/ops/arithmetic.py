@@ -23,7 +23,7 @@ def _pairs(rng: np.random.Generator) -> list[tuple[Array, Array]]:
 class Add(Op):
     """y = x + w.   Gradients  ∂y/∂x = ∂y/∂w = 1: gy flows to both."""
 
-    linear = ("x", "w")
+    linear = ("x w",)
 
     def forward(self, x: Array, w: Array) -> Array:
         return array_module(x, w).add(x, w)
@@ -44,7 +44,7 @@ class Add(Op):
 class Subtract(Op):
     """y = x − w.   Gradients  gx = gy, gw = −gy."""
 
-    linear = ("x", "w")
+    linear = ("x w",)
 
     def forward(self, x: Array, w: Array) -> Array:
         return array_module(x, w).subtract(x, w)
@@ -83,6 +83,8 @@ class Negate(Op):
 class Multiply(Op):
     """y = x · w, element by element.   Gradients  ∂y/∂x = w and ∂y/∂w = x: each keeps the other."""
 
+    linear = ("x", "w")
+
     def forward(self, x: Array, w: Array) -> Array:
         return array_module(x, w).multiply(x, w)
 
@@ -101,6 +103,8 @@ class Multiply(Op):
 @op
 class Divide(Op):
     """y = x / w.   Gradients  gx = gy / w;  ∂y/∂w = −x/w² = −y/w, so the numerator need not be kept."""
+
+    linear = ("x",)
 
     def forward(self, x: Array, w: Array) -> Array:
         return array_module(x, w).true_divide(x, w)
@@ -146,7 +150,7 @@ class Power(Op):
 class Where(Op):
     """y = x where the mask is true, w elsewhere.   Gradients  gx = gy·mask, gw = gy·(1 − mask)."""
 
-    linear = ("x", "w")
+    linear = ("x w",)
 
     def forward(self, mask: Array, x: Array, w: Array) -> Array:
         return array_module(mask, x, w).where(mask, x, w)

@@ -45,6 +45,7 @@ class BatchNorm(Op):
     """
 
     eps: float
+    linear = ("gamma beta",)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         m = x.size // x.shape[1]
@@ -105,7 +106,7 @@ class ChannelAffine(Op):
     Gradients  gx = a·gy,  ga = Σ gy·x,  gb = Σ gy: no statistics, so no terms for them.
     """
 
-    linear = ("x",)
+    linear = ("x", "a b")
 
     def forward(self, x: Array, a: Array, b: Array) -> Array:
         y = x * _per_channel(a, x.ndim)

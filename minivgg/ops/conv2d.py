@@ -80,7 +80,7 @@ class Conv2d(Convolution):
     padding: Pair
     dilation: Pair
     groups: int
-    linear = ("x",)
+    linear = ("x", "w b")
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         g = self.windows(w.shape[2:])
@@ -128,7 +128,7 @@ class Conv2dInput(Convolution):
     dilation: Pair
     groups: int
     shape: Shape4
-    linear = ("u",)
+    linear = ("u", "w")
 
     def forward(self, u: Array, w: Array) -> Array:
         g, (n, c, h, wide) = self.windows(w.shape[2:]), self.shape
@@ -163,7 +163,7 @@ class Conv2dWeight(Convolution):
     dilation: Pair
     groups: int
     shape: Shape4
-    linear = ("u",)
+    linear = ("u", "x")
 
     def forward(self, u: Array, x: Array) -> Array:
         g, (k, *rest) = self.windows(self.shape[2:]), self.shape

@@ -23,7 +23,7 @@ class Linear(Op):
     Cost       N·in·out multiply-adds, the same again for each gradient.
     """
 
-    linear = ("x",)
+    linear = ("x", "w b")
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         y = x @ w.T

@@ -29,7 +29,7 @@ class Matmul(Op):
     Cost       M·K·N multiply-adds, the same again for each gradient.
     """
 
-    linear = ("x",)
+    linear = ("x", "w")
 
     def forward(self, x: Array, w: Array) -> Array:
         return array_module(x, w).matmul(x, w)

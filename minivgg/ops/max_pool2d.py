@@ -51,6 +51,9 @@ class MaxPool2d(Op):
     def grad_x(self, gy: Any, x_shape: Shape4) -> Any:
         return PoolScatter(self.geometry, x_shape)(gy, self.winners)
 
+    def decisions(self) -> Array:
+        return self.winners
+
     def definition(self, x: Any) -> Any:
         g, (n, c, h, w) = self.geometry, x.shape
         p, q = g.output(h, w)

@@ -28,6 +28,9 @@ class Relu(Op):
     def grad_x(self, gy: Any, y: Any) -> Any:
         return gy * (y > 0)
 
+    def decisions(self, y: Array) -> Array:
+        return y > 0
+
     def definition(self, x: Any) -> Any:
         return x * (x > 0)
 

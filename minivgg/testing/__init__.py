@@ -1,10 +1,80 @@
-"""Checks of gradients, for this engine's ops and for your own."""
+"""Checks of gradients, for this engine's ops and for your own.
 
-from .gradients import check_gradients
-from .kinks import pattern
-from .layouts import layouts
-from .models import check_model
-from .report import GradientReport, Section
-from .stencil import Comparison
+    from minivgg.testing import check_gradients
+    check_gradients(f, *arrays).raise_if_failed()
 
-__all__ = ["Comparison", "GradientReport", "Section", "check_gradients", "check_model", "layouts", "pattern"]
+`strategies` (needs Hypothesis) draws inputs, ops, graphs and networks; pytest loads `plugin` by itself. Names are imported
+when they are first used, so that a pytest run that checks no gradients does not wait for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .adjoint import check_adjoint
+    from .suspects import BlameReport, blame
+    from .definition import check_definition
+    from .equality import check_backend, check_layouts
+    from .gradients import check_gradients
+    from .kinks import pattern
+    from .laws import check_equivariance, check_invariance, check_linearity, check_loss, check_norm, check_orthogonality
+    from .memory import layouts
+    from .models import check_model
+    from .outcome import Comparison, Outcome
+    from .precision import check_precision
+    from .report import GradientReport, Section
+
+__all__ = [
+    "BlameReport",
+    "Comparison",
+    "GradientReport",
+    "Outcome",
+    "Section",
+    "blame",
+    "check_adjoint",
+    "check_backend",
+    "check_definition",
+    "check_equivariance",
+    "check_gradients",
+    "check_invariance",
+    "check_layouts",
+    "check_linearity",
+    "check_loss",
+    "check_model",
+    "check_norm",
+    "check_orthogonality",
+    "check_precision",
+    "layouts",
+    "pattern",
+]
+
+_HOMES = {
+    "adjoint": ("check_adjoint",),
+    "suspects": ("BlameReport", "blame"),
+    "definition": ("check_definition",),
+    "equality": ("check_backend", "check_layouts"),
+    "gradients": ("check_gradients",),
+    "kinks": ("pattern",),
+    "laws": ("check_equivariance", "check_invariance", "check_linearity", "check_loss", "check_norm", "check_orthogonality"),
+    "memory": ("layouts",),
+    "models": ("check_model",),
+    "outcome": ("Comparison", "Outcome"),
+    "precision": ("check_precision",),
+    "report": ("GradientReport", "Section"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module("minivgg.ops")  # gives Tensor its operators
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,58 +2,40 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from .. import models, ops
+from .. import models, nn, ops
 from ..autograd import mode
-from ..autograd.core import grad
-from ..autograd.tensor import Tensor
 from ..backend.random import stream
-from .kinks import Pattern, pattern
-from .report import GradientReport, Section
-from .stencil import Arrays, Problem, compare
+from .gradients import check_gradients
+from .report import GradientReport
 
 __all__ = ["check_model"]
 
 _CHANNELS = 4  # of the first block, where the paper has 64
 
 
-def check_model(name: str, *, seed: int = 0, coordinates: int = 400, directions: int = 8, batch: int = 3) -> GradientReport:
+def check_model(name: str, *, order: int = 1, seed: int = 0, coordinates: int = 400, directions: int = 8, batch: int = 3) -> GradientReport:
     """Check backward of the model `name` in miniature: a sixteenth of its channels, images of 32×32, float64, in training.
 
     The loss is the cross-entropy of a random batch. Compared are `coordinates` random elements of the parameters and
-    the images and `directions` random directions of unit length, with the overlay's kernels and without. Samples that
-    cross a kink are reported, replaced and counted. Running statistics and dropout masks stay fixed.
+    the images, all elements in blocks, and `directions` directions of unit length, with the overlay's kernels and without.
+    Samples that cross a kink are reported, replaced and counted. Running statistics and dropout masks stay fixed.
     """
     model = models.build(name, num_classes=5, in_channels=3, image_size=32, width=_CHANNELS / 64, head="paper", seed=seed)
     model.to(dtype="float64")
     rng = stream(seed, "check model", name)
     images, targets = rng.standard_normal((batch, 3, 32, 32)), rng.integers(0, 5, batch)
-    parameters = list(model.named_parameters())
+    paths = [path for path, _ in model.named_parameters()]
 
-    def loss(at: Arrays) -> tuple[list[Tensor], Tensor]:
-        for (_, parameter), value in zip(parameters, at, strict=False):
-            parameter.data = value
-        x = Tensor(at[-1], requires_grad=True)
-        with mode.step(0), mode.frozen_state():
-            return [*(parameter for _, parameter in parameters), x], ops.cross_entropy(model(x), targets)
+    def loss(*tensors: Any) -> Any:
+        with mode.step(0):
+            logits = nn.functional_call(model, dict(zip(paths, tensors, strict=False)), tensors[-1])
+        return ops.cross_entropy(logits, targets)
 
-    def value(at: Arrays) -> tuple[float, Pattern]:
-        y = loss(at)[1]
-        return y.item(), pattern(y)
-
-    def gradient(at: Arrays) -> Arrays:
-        tensors, y = loss(at)
-        return grad(y, tensors)
-
-    arrays = [np.asarray(parameter.data) for _, parameter in parameters]
-    problem = Problem([*(path for path, _ in parameters), "images"], [*arrays, images], value, gradient)
-    sections = []
-    for kernels in (True, False):
-        context: Any = nullcontext() if kernels else mode.reference()
-        with context:
-            sections.append(Section(1, kernels, compare(problem, stream(seed, "samples", name), coordinates, directions)))
-    return GradientReport(f"{name} in miniature", tuple(sections))
+    arrays = [*(parameter.data for parameter in model.parameters()), images]
+    report = check_gradients(
+        loss, *arrays, order=order, seed=seed, coordinates=coordinates, directions=directions, names=[*paths, "images"]
+    )
+    return replace(report, subject=f"{name} in miniature")

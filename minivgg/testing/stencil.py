@@ -1,114 +1,107 @@
-"""Finite differences of a scalar function, along coordinates and directions, against its gradient.
+"""One derivative along one direction, by finite differences, with an estimate of its error.
 
-The five-point stencil (f(−2h) − 8f(−h) + 8f(h) − f(2h)) / 12h has an error of h⁴f⁽⁵⁾/30, so that with h = 1e-5 in
-float64 only rounding is left, about 1e-16·|f|/h. Directions have unit length: a longer step would cross kinks.
+The five-point stencil D(h) = (φ(−2h) − 8φ(−h) + 8φ(h) − φ(2h)) / 12h has two errors: that of the curve, h⁴φ⁽⁵⁾/30, and
+rounding, about 1e-16·|φ|/h. Both are seen by doubling the step: D(2h) has sixteen times the one and half of the other,
+so |D(h) − D(2h)| is about as large as the error of D(h), or larger. Over a row of steps this gives an error curve, whose
+lowest point is the step to use: 1e-1 for a linear map, 1e-3 for a smooth one, 1e-5 near kinks.
+
+The differences are taken output by output and weighted afterwards, which rounds less than differences of sums, and the
+errors of all outputs are added up without cancelling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .kinks import Pattern, first_difference
+from .problem import Arrays, Problem, contract
 
-__all__ = ["Comparison", "Problem", "compare", "step"]
+__all__ = ["STEPS", "Kink", "Slope", "best", "curve", "descend", "slope"]
 
-_STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
-_RELATIVE, _ABSOLUTE = 1e-6, 1e-8
-step = 1e-5
-
-Arrays = list[Any]
+STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A derivative twice: by finite differences and by the rules. `where` names the coordinate or the direction."""
+class Kink:
+    """A difference that crossed a kink, or left the function's domain, at `place`."""
 
-    where: str
-    numeric: float
-    analytic: float
-
-    @property
-    def ok(self) -> bool:
-        """|numeric − analytic| ≤ 1e-6·|analytic| + 1e-8; false for NaN."""
-        return bool(abs(self.numeric - self.analytic) <= _RELATIVE * abs(self.analytic) + _ABSOLUTE)
-
-    @property
-    def error(self) -> float:
-        """|numeric − analytic| as a multiple of what is allowed; infinite for NaN."""
-        ratio = abs(self.numeric - self.analytic) / (_RELATIVE * abs(self.analytic) + _ABSOLUTE)
-        return float("inf") if np.isnan(ratio) else float(ratio)
+    place: str
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A scalar function of float64 arrays: `value` gives it with its kink pattern, `gradient` its gradients."""
+class Slope:
+    """A derivative along a direction with one step: that of every output, its noise (the change when the step is doubled, and
+    the rounding of the output over the step), and both for φ."""
 
-    names: Sequence[str]
-    arrays: Arrays
-    value: Callable[[Arrays], tuple[float, Pattern]]
-    gradient: Callable[[Arrays], Arrays]
-
-
-@dataclass
-class Outcome:
-    """Comparisons made, and the kinks that were met on the way (each was replaced by another sample)."""
-
-    comparisons: list[Comparison] = field(default_factory=list)
-    kinks: list[str] = field(default_factory=list)
+    step: float
+    outputs: Arrays
+    noise: Arrays
+    value: float
+    error: float
 
 
-def compare(problem: Problem, rng: np.random.Generator, coordinates: int, directions: int) -> Outcome:
-    """Compare at up to `coordinates` random coordinates (all of them if there are no more) and in `directions`.
-
-    A sample that crosses a kink is noted and replaced, as long as there are others.
-    """
-    outcome = Outcome()
-    gradient = problem.gradient(problem.arrays)
-    centre = problem.value(problem.arrays)[1]
-    total = sum(array.size for array in problem.arrays)
-    made = 0
-    for where, flat in _coordinates(problem, rng.permutation(total)):
-        if made == coordinates:
-            break
-        made += _probe(problem, where, flat, gradient, centre, outcome)
-    made = 0
-    for i in range(4 * directions if total else 0):
-        if made == directions:
-            break
-        vectors = [rng.standard_normal(array.shape) for array in problem.arrays]
-        length = np.sqrt(sum(float((v * v).sum()) for v in vectors))
-        made += _probe(problem, f"direction {i}", [v / length for v in vectors], gradient, centre, outcome)
-    return outcome
-
-
-def _coordinates(problem: Problem, order: Any) -> Iterator[tuple[str, Arrays]]:
-    """(name[index], unit vector) for each flat position in `order`."""
-    ends = np.cumsum([array.size for array in problem.arrays])
-    for position in order:
-        i = int(np.searchsorted(ends, position, side="right"))
-        index = np.unravel_index(int(position - (ends[i - 1] if i else 0)), problem.arrays[i].shape)
-        unit: Arrays = [np.zeros(()) for _ in problem.arrays]
-        unit[i] = np.zeros(problem.arrays[i].shape)
-        unit[i][index] = 1.0
-        yield f"{problem.names[i]}{[int(k) for k in index]}", unit
-
-
-def _probe(problem: Problem, where: str, vector: Arrays, gradient: Arrays, centre: Pattern, outcome: Outcome) -> bool:
-    """Compare along `vector`; False if that crossed a kink."""
-    numeric = 0.0
-    for k, weight in _STENCIL:
-        value, pattern = problem.value(
-            [array + k * step * v if v.ndim == array.ndim else array for array, v in zip(problem.arrays, vector, strict=True)]
-        )
+def slope(problem: Problem, vector: Sequence[Any], step: float, centre: Pattern) -> Slope | Kink:
+    """The derivative of the problem along `vector` (None for an input that stays), from six points up to 4·step away."""
+    values = {}
+    for k in (4, -4, 2, -2, 1, -1):
+        at = [a if v is None else a + (k * step) * v for a, v in zip(problem.arrays, vector, strict=True)]
+        outputs, pattern = problem.evaluate(at)
         crossed = first_difference(centre, pattern)
         if crossed is not None:
-            outcome.kinks.append(f"{where} crosses a kink at {crossed}")
-            return False
-        numeric += weight * value / step
-    analytic = sum(float((g * v).sum()) for g, v in zip(gradient, vector, strict=True))
-    outcome.comparisons.append(Comparison(where, numeric, analytic))
-    return True
+            return Kink(crossed)
+        if not all(np.isfinite(y).all() for y in outputs):
+            return Kink("the edge of its domain: NaN or Inf beyond")
+        values[k] = outputs
+    differences = {k: [up - down for up, down in zip(values[k], values[-k], strict=True)] for k in (1, 2, 4)}
+    near = [(8.0 * a - b) / (12.0 * step) for a, b in zip(differences[1], differences[2], strict=True)]
+    far = [(8.0 * a - b) / (24.0 * step) for a, b in zip(differences[2], differences[4], strict=True)]
+    noise = [np.abs(a - b) + _ROUNDING / step * np.abs(y) for a, b, y in zip(near, far, values[1], strict=True)]
+    return Slope(step, near, noise, contract(problem.weights, near), contract([np.abs(u) for u in problem.weights], noise))
+
+
+def curve(problem: Problem, vector: Sequence[Any], centre: Pattern) -> dict[float, Slope | Kink]:
+    """The whole error curve: step → the derivative with that step."""
+    return {step: slope(problem, vector, step, centre) for step in STEPS}
+
+
+def descend(problem: Problem, vector: Sequence[Any], centre: Pattern, start: float, largest: float) -> dict[float, Slope | Kink]:
+    """The error curve around its lowest point, walked to from `start` by steps of ten; none above `largest`."""
+    steps = [s for s in STEPS if s <= largest]
+    points: dict[float, Slope | Kink] = {}
+
+    def error(k: int) -> float:
+        """The error at the k-th step; infinite at a kink, and at both ends of the row."""
+        if not 0 <= k < len(steps):
+            return float("inf")
+        if steps[k] not in points:
+            points[steps[k]] = slope(problem, vector, steps[k], centre)
+        point = points[steps[k]]
+        return point.error if isinstance(point, Slope) else float("inf")
+
+    k = steps.index(start)
+    while error(k) == float("inf") and k + 1 < len(steps):  # among kinks: towards smaller steps
+        k += 1
+    while error(k - 1) < error(k):
+        k -= 1
+    while error(k + 1) < error(k):
+        k += 1
+    return points
+
+
+def best(points: dict[float, Slope | Kink]) -> tuple[Slope, float] | None:
+    """(the most exact point of a curve, its error), None if all cross kinks.
+
+    Rounding grows as 1/h. So noise seen at a smaller step, scaled, is noise here, should two values agree by luck.
+    """
+    found: tuple[Slope, float] | None = None
+    for point in points.values():
+        if isinstance(point, Slope):
+            error = max(p.error * p.step / point.step for p in points.values() if isinstance(p, Slope) and p.step <= point.step)
+            if found is None or error < found[1]:
+                found = point, error
+    return found

@@ -44,7 +44,7 @@ def test_switches_end_with_an_exception():
         with pytest.raises(KeyError), block():
             raise KeyError
         assert (mode.state.recording, mode.state.kernels, mode.state.frozen, mode.state.finite) == before[1:]
-        assert not mode.state.statistics and mode.state.locked is None
+        assert not mode.state.observers and mode.state.locked is None
 
 
 def test_switches_belong_to_one_thread():

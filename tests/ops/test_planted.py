@@ -84,7 +84,7 @@ def test_a_good_kernel_hides_a_wrong_rule_and_the_check_still_sees_it(monkeypatc
     plant(monkeypatch, ops.BatchNorm, "grad_x", half)
     op, arrays = next(iter(ops.BatchNorm.examples(np.random.default_rng(0))))
     report = check_gradients(op, *arrays, order=1)
-    verdicts = {section.kernels: all(c.ok for c in section.outcome.comparisons) for section in report.sections}
+    verdicts = {section.kernels: section.ok for section in report.sections if section.title.startswith("order 1")}
     assert verdicts == {True: True, False: False}
     assert not report.ok
 

@@ -18,7 +18,11 @@ def test_a_miniature_vgg_is_right_end_to_end(name: str) -> None:
     kernels and without them."""
     report = check_model(name, coordinates=400, directions=8)
     assert report.ok, str(report)
-    assert [len(section.outcome.comparisons) for section in report.sections] == [408, 408]
+    assert [(s.title, s.outcome.coordinates) for s in report.sections if s.title.startswith("order")] == [
+        ("order 1, with kernels", 400),
+        ("order 1, reference", 400),
+    ]
+    assert report.missed <= 1e-4
 
 
 def test_a_coordinate_at_a_kink_is_reported_and_replaced() -> None:
@@ -26,7 +30,7 @@ def test_a_coordinate_at_a_kink_is_reported_and_replaced() -> None:
     x = np.array([1.0, -1.0, 1e-6, 0.5])
     report = check_gradients(ops.relu, x, order=1, coordinates=4)
     assert report.ok
-    assert any("input 0[2] crosses a kink at Relu[2]" in kink for kink in report.kinks)
+    assert any("kink at Relu[2], met at x[2]" in kink for kink in report.kinks)
     assert "kinks met and resampled" in str(report)
 
 
@@ -48,14 +52,9 @@ def test_a_wrong_gradient_raises_with_the_whole_report() -> None:
     assert not report and not report.ok
     with pytest.raises(GradientError, match=r"WRONG: gradients of detached") as error:
         report.raise_if_failed()
-    assert "6 of 6 wrong" in str(error.value)
-    assert "direction 1: numeric 0.2444032778, analytic 0.1222016389, ratio 0.5" in str(error.value)
-
-
-def test_nan_is_never_a_pass() -> None:
-    """A function that gives NaN fails the comparison."""
-    with np.errstate(invalid="ignore"):
-        assert not check_gradients(ops.log, np.array([-1.0, 2.0]), order=1).ok
+    assert "8 of 8 wrong" in str(error.value)
+    assert "x[1]: numeric 0.5722495238, analytic 0.2861247619, error 0.286, allowed 2.86e-09, ratio 0.5" in str(error.value)
+    assert "diagnosis: gradient of x: factor ½" in str(error.value)
 
 
 def test_integer_operands_are_held_constant() -> None:
