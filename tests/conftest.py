@@ -9,6 +9,8 @@ from hypothesis import settings
 from minivgg.backend.device import Device
 from minivgg.errors import DeviceError
 
+pytest_plugins = ["pytester"]
+
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("soak", deadline=None, max_examples=10_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -18,14 +18,17 @@ def functional_call(module: Module, tensors: Mapping[str, Tensor], *inputs: Any)
     The module is as it was afterwards, whatever happens. Gradients flow to the tensors that were passed. Raises
     ConfigError for a path that the module does not have, ShapeError for another shape. See torch.func.functional_call.
     """
-    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    modules = list(module.named_modules())
+    own = {
+        (f"{path}.{name}" if path else name): value for path, m in modules for name, value in vars(m).items() if isinstance(value, Tensor)
+    }
     for path, tensor in tensors.items():
         if path not in own:
             raise ConfigError(f'{type(module).__name__} has no parameter "{path}": {nearest(path, own)}')
         if tensor.shape != own[path].shape:
             raise ShapeError(f"{path} has shape {own[path].shape}, but the tensor for it has {tensor.shape}.")
     stands_in = {id(own[path]): tensor for path, tensor in tensors.items()}  # for a shared parameter wherever it is
-    places = [(m, name, value) for _, m in module.named_modules() for name, value in vars(m).items() if id(value) in stands_in]
+    places = [(m, name, value) for _, m in modules for name, value in vars(m).items() if id(value) in stands_in]
     try:
         for owner, name, value in places:
             setattr(owner, name, stands_in[id(value)])

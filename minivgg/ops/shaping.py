@@ -12,7 +12,7 @@ import numpy as np
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend import layout
-from ..backend.arrays import Array, array_module, scatter_add
+from ..backend.arrays import Array, array_module, scatter_add, to_numpy
 from ..errors import ShapeError
 
 __all__ = [
@@ -98,6 +98,10 @@ class Index(Op):
 
     def grad_x(self, gy: Any, x_shape: Shape) -> Any:
         return ScatterIndex(self.key, x_shape)(gy)
+
+    def decisions(self) -> Array:
+        arrays = [to_numpy(k).reshape(-1).astype(np.int64) for k in self.key if hasattr(k, "dtype")]
+        return np.concatenate([np.zeros(0, np.int64), *arrays])
 
     @staticmethod
     def examples(rng: np.random.Generator) -> Any:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adjoint import check_adjoint
-    from .suspects import BlameReport, blame
     from .definition import check_definition
     from .equality import check_backend, check_layouts
     from .gradients import check_gradients
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .outcome import Comparison, Outcome
     from .precision import check_precision
     from .report import GradientReport, Section
+    from .suspects import BlameReport, blame
 
 __all__ = [
     "BlameReport",

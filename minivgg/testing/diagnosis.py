@@ -32,6 +32,7 @@ class Evidence:
     analytic: Any
     uses: Any
     sizes: Sequence[tuple[int, str]]
+    elements: str = "elements"
 
     def explains(self, predicted: Any) -> bool:
         """Whether a is `predicted`."""
@@ -64,10 +65,10 @@ def gather(problem: Problem, i: int, analytic: Any, step: float, centre: Any) ->
 
 
 def sampled(comparisons: Sequence[Comparison], name: str) -> Evidence | None:
-    """What single elements of a large input tell: enough for the sign, a factor, and a gradient that is 0."""
-    elements = [c for c in comparisons if c.operand == name and np.isfinite(c.analytic)]
+    """What the elements of a large input that were compared tell: enough for the sign, a factor, and a gradient that is 0."""
+    elements = [c for c in comparisons if c.operand == name and c.where.startswith(f"{name}[")]
     numeric, analytic = (np.array([getattr(c, kind) for c in elements]) for kind in ("numeric", "analytic"))
-    return Evidence(numeric, analytic, numeric[None], ()) if len(elements) > 1 else None
+    return Evidence(numeric, analytic, numeric[None], (), "elements that were compared one by one") if len(elements) > 1 else None
 
 
 def diagnose(evidence: Evidence) -> str:
@@ -78,8 +79,8 @@ def diagnose(evidence: Evidence) -> str:
             return found
     wrong = ~np.isclose(evidence.numeric, evidence.analytic, rtol=_CLOSE, atol=_CLOSE * float(np.abs(evidence.numeric).max()))
     count = int(wrong.sum())
-    where = f", first at {np.argwhere(wrong)[0].tolist()}" if 0 < count < wrong.size else ""
-    return f"no common slip explains it: {count} of {wrong.size} elements are wrong{where}"
+    where = f", first at {np.argwhere(wrong)[0].tolist()}" if count < wrong.size and evidence.elements == "elements" else ""
+    return f"no common slip explains it: {count} of {wrong.size} {evidence.elements} are wrong{where}"
 
 
 def sign(e: Evidence) -> str | None:

@@ -53,12 +53,13 @@ class Comparison:
 @dataclass
 class Outcome:
     """Comparisons made; kinks met on the way, each at a sample that another replaced; what was wrong, in words; the
-    probability that one wrong element would be missed; and how many elements were compared one by one."""
+    probability that one wrong element would be missed (None if all were compared); and how many elements were compared one
+    by one."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     kinks: list[str] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)
-    missed: float = 0.0
+    missed: float | None = None
     coordinates: int = 0
     step: float = 0.0
 

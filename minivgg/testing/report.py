@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import GradientError
+from .observers import observers
 from .outcome import Comparison, Outcome
 
-__all__ = ["GradientReport", "Section", "observers"]
-
-# Called with every report that a check makes: the pytest plugin counts here.
-observers: list[Callable[[GradientReport], None]] = []
+__all__ = ["GradientReport", "Section"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class Section:
             f"  {self.title}: {len(outcome.wrong)} of {len(outcome.comparisons)} wrong; "
             f"worst error {worst.error:.2g} of what is allowed, at {worst.where}{step}{self.note}"
         ]
-        if outcome.missed and not outcome.wrong:
-            lines[0] += f"; one element lost or doubled would be missed with probability {outcome.missed:.1e}"
+        if outcome.missed is not None and not outcome.wrong:
+            lines[0] += f"; one element lost or doubled would be missed with probability {outcome.missed:.2g}"
         for c in outcome.wrong[:5]:
             lines.append(
                 f"    {c.where}: numeric {c.numeric:.10g}, analytic {c.analytic:.10g}, error {abs(c.numeric - c.analytic):.3g}, "
@@ -102,7 +99,7 @@ class GradientReport:
     @property
     def missed(self) -> float:
         """The probability that one element, lost or doubled at a random place of the inputs, would be missed."""
-        return max((section.outcome.missed for section in self.sections), default=0.0)
+        return max((section.outcome.missed or 0.0 for section in self.sections), default=0.0)
 
     @property
     def worst(self) -> float:
@@ -111,6 +108,7 @@ class GradientReport:
 
     def raise_if_failed(self) -> None:
         """Raise GradientError with the whole report unless all is well."""
+        __tracebackhide__ = True
         if not self.ok:
             raise GradientError(str(self))
 

@@ -27,8 +27,10 @@ _LARGEST_BLOCK = 1 << 16
 _MOST_BLOCKS = 128  # of one problem
 _MOST_ROWS = 64  # of a Jacobian
 _LOCATED = 3  # wrong blocks that are searched for the wrong element
+_MOST_KINKS = 100  # met before single elements are given up
+_SPIKES = 4  # tries for a step
 _APPEALS = 5  # comparisons that are repeated over the whole error curve before they count as wrong
-_RESOLUTION = 1e-5  # of the derivatives' size: differences rougher than that prove nothing
+_RESOLUTION = 1e-6  # of the size of the derivatives: differences rougher than that prove nothing
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ class Sampler:
         self.zero = 1e-12 * max((float(np.abs(g).max()) for g in self.gradient if g.size), default=0.0)  # but for rounding
         self.appeals = 0
         largest, start = (1e-5, 1e-5) if self.pattern else (STEPS[0], 1e-3)  # near kinks larger steps would cross many
-        found = best(descend(problem, self._spikes(), self.pattern, start, largest))
+        for _ in range(_SPIKES):
+            points = descend(problem, self._spikes(), self.pattern, start, largest)
+            if isinstance(points[start], Slope):
+                break  # otherwise these elements lie at a kink, and a smaller step for all would be a pity
+        found = best(points)
         self.step, self.noise, self.scale = STEPS[-1], 0.0, 0.0
         if found:
             self.step, self.noise = found[0].step, found[1]
@@ -71,8 +77,8 @@ class Sampler:
         total = sum(a.size for a in self.problem.arrays)
         rows = self._rows() if jacobian and total <= most else None
         for where, i, index in self._elements():
-            if self.outcome.coordinates == most:
-                break
+            if self.outcome.coordinates == most or len(self.outcome.kinks) > _MOST_KINKS + most:
+                break  # with so many kinks, most elements lie at one
             vector: Arrays = [None] * len(self.problem.arrays)
             vector[i] = np.zeros(self.problem.arrays[i].shape)
             vector[i][index] = 1.0
@@ -92,12 +98,17 @@ class Sampler:
         located = 0
         while waiting:
             for block in waiting:
-                comparison = self._measure_block(block, steps)
-                if comparison is not None:
+                comparison = self._measure_block(block, steps.get(block.i, self.step))
+                if block.i not in steps and self._hidden(block, comparison) > miss * len(block.signs):
+                    steps[block.i] = self._better_step(block)
+                    comparison = self._measure_block(block, steps[block.i])
+                if comparison is None:
+                    self._kink(self._name(block), Kink("every step"))
+                else:
                     self.outcome.comparisons.append(comparison)
                     if not comparison.agrees and located < _LOCATED:
                         located += 1
-                        self._locate(block, steps)
+                        self._locate(block, comparison.step)
                 done.append((self._hidden(block, comparison), block))
             waiting = []
             done.sort(key=lambda pair: pair[0])
@@ -143,7 +154,7 @@ class Sampler:
         return point, Comparison(where, point.value, analytic, allowed, shown, point.step, self._rough(error), operand)
 
     def _rough(self, error: float) -> bool:
-        return SAFETY * error > max(_RESOLUTION * self.scale, 1e-3 * _RESOLUTION * self.size)
+        return SAFETY * error > max(_RESOLUTION * self.scale, 0.1 * _RESOLUTION * self.size)
 
     def _rows(self) -> list[Arrays] | None:
         """The Jacobian by the rules, a row for each output; None if there are many outputs."""
@@ -180,20 +191,21 @@ class Sampler:
         vector[block.i] = flat.reshape(self.problem.arrays[block.i].shape)
         return vector
 
-    def _measure_block(self, block: Block, steps: dict[int, float]) -> Comparison | None:
-        """The comparison over a block, with the step that is best for its input; None if every step crosses a kink."""
-        vector, found = self._vector(block), None
-        if block.i not in steps:
-            found = best(descend(self.problem, vector, self.pattern, self.step, STEPS[0]))
-            steps[block.i] = found[0].step if found else self.step
-        where = f"{self.problem.names[block.i]} elements {block.start} to {block.stop - 1}"
-        for step in STEPS[STEPS.index(steps[block.i]) :]:
-            measured = self._measure(where, vector, step)
+    def _measure_block(self, block: Block, step: float) -> Comparison | None:
+        """The comparison over a block, with `step` or the next smaller one that crosses no kink; None if all do."""
+        for smaller in STEPS[STEPS.index(step) :]:
+            measured = self._measure(self._name(block), self._vector(block), smaller)
             if not isinstance(measured, Kink):
                 return measured[1]
-        assert isinstance(measured, Kink)
-        self._kink(where, measured)
         return None
+
+    def _better_step(self, block: Block) -> float:
+        """The best step for blocks of this input: they move each element less than a single one is moved."""
+        found = best(descend(self.problem, self._vector(block), self.pattern, self.step, STEPS[0]))
+        return found[0].step if found else self.step
+
+    def _name(self, block: Block) -> str:
+        return f"{self.problem.names[block.i]} elements {block.start} to {block.stop - 1}"
 
     def _hidden(self, block: Block, comparison: Comparison | None) -> int:
         """How many elements of the block could be lost or doubled without a disagreement."""
@@ -203,11 +215,11 @@ class Sampler:
             reach = (comparison.allowed + abs(comparison.numeric - comparison.analytic)) * np.sqrt(len(block.signs))
         return int(((g > self.zero) & (g <= reach)).sum())
 
-    def _locate(self, block: Block, steps: dict[int, float]) -> None:
+    def _locate(self, block: Block, step: float) -> None:
         """Halve a block that disagrees until one wrong element is left, and compare that."""
         while len(block.signs) > 1:
             left, right = block.halves()
-            comparison = self._measure_block(left, steps)
+            comparison = self._measure_block(left, step)
             block = left if comparison is not None and not comparison.agrees else right
         index = np.unravel_index(block.start, self.problem.arrays[block.i].shape)
         self._sample(_place(self.problem.names[block.i], index), self._vector(replace(block, signs=np.ones(1))))

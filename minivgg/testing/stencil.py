@@ -23,6 +23,7 @@ from .problem import Arrays, Problem, contract
 __all__ = ["STEPS", "Kink", "Slope", "best", "curve", "descend", "slope"]
 
 STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_EXACT = 1e-10
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
@@ -70,7 +71,8 @@ def curve(problem: Problem, vector: Sequence[Any], centre: Pattern) -> dict[floa
 
 
 def descend(problem: Problem, vector: Sequence[Any], centre: Pattern, start: float, largest: float) -> dict[float, Slope | Kink]:
-    """The error curve around its lowest point, walked to from `start` by steps of ten; none above `largest`."""
+    """The error curve around its lowest point, walked to from `start` by steps of ten; none above `largest`. One point is
+    enough if it is as exact as anybody needs."""
     steps = [s for s in STEPS if s <= largest]
     points: dict[float, Slope | Kink] = {}
 
@@ -86,6 +88,11 @@ def descend(problem: Problem, vector: Sequence[Any], centre: Pattern, start: flo
     k = steps.index(start)
     while error(k) == float("inf") and k + 1 < len(steps):  # among kinks: towards smaller steps
         k += 1
+    first = points[steps[k]]
+    if isinstance(first, Slope) and first.error <= _EXACT * contract(
+        [np.abs(u) for u in problem.weights], [np.abs(d) for d in first.outputs]
+    ):
+        return points
     while error(k - 1) < error(k):
         k -= 1
     while error(k + 1) < error(k):

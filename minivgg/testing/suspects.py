@@ -47,7 +47,7 @@ class Suspect:
     @property
     def first_order(self) -> bool:
         """Whether first derivatives are wrong already."""
-        return any(s.outcome.wrong and not s.title.startswith("order 2") for s in self.report.sections) if self.report else False
+        return self.report is not None and any(s.outcome.wrong and not s.title.startswith("order 2") for s in self.report.sections)
 
 
 @dataclass(frozen=True)
