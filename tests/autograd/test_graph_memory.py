@@ -174,3 +174,24 @@ def test_dropout_keeps_one_byte_per_element():
     """The mask, not the input: 6·7 booleans."""
     x = leaf((6, 7))
     assert mv.kept_bytes(ops.dropout(x * 1.0, 0.5, rng=np.random.default_rng(0)).sum()) == 42
+
+
+def test_a_graph_does_not_keep_its_leaf_tensors_alive():
+    """A leaf that nobody holds dies although its graph lives; backward() passes it by and serves the others."""
+    x, lost = leaf((3,)), mv.Tensor(np.array([2.0, 3.0, 4.0], "float32"), requires_grad=True)
+    loss, remains = (x * lost).sum(), weakref.ref(lost)
+    del lost
+    assert remains() is None
+    loss.backward()
+    assert x.grad.tolist() == [2.0, 3.0, 4.0]
+
+
+def test_a_retained_gradient_of_a_dead_tensor_is_dropped():
+    """retain_grad() asks for a gradient at the tensor, and does not keep the tensor alive for it."""
+    x = leaf((3,))
+    h = x * 2.0
+    h.retain_grad()
+    loss, remains = h.sum(), weakref.ref(h)
+    del h
+    loss.backward()
+    assert remains() is None and x.grad.tolist() == [2.0, 2.0, 2.0]

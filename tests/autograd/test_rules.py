@@ -206,3 +206,23 @@ def test_backward_kernels_are_not_used_while_a_graph_is_recorded(monkeypatch):
     monkeypatch.setattr(mode.state, "kernels", True)
     (g,) = mv.grad(y.sum(), x, create_graph=True)
     np.testing.assert_allclose(g.data, 1 - np.tanh([1.0, 2.0]) ** 2)
+
+
+@pytest.mark.parametrize("shape", [(1,), ()], ids=str)
+def test_a_gradient_smaller_than_its_operand_is_refused(monkeypatch, shape):
+    """A rule that summed too much gives a gradient that would broadcast: it is an error with both shapes, not a wrong number."""
+    x = leaf()
+    y = ops.tanh(x)
+    monkeypatch.setattr(ops.Tanh, "grad_x", lambda self, gy, y: np.ones(shape))
+    with pytest.raises(ShapeError) as caught:
+        y.sum().backward()
+    assert f"an array of shape {shape} is not one of shape (2,) broadcast" in str(caught.value)
+    assert "a gradient has its operand's shape" in str(caught.value)
+    assert "while differentiating Tanh()" in caught.value.__notes__ and x.grad is None
+
+
+def test_a_node_tells_an_absent_operand_from_a_single_number():
+    """Kernels and observers read the operands' shapes: a bias that is not there has None, a number ()."""
+    w = mv.Tensor(np.ones((4, 3)), requires_grad=True)
+    assert ops.linear(np.ones((2, 3)), w).node.shapes == ((2, 3), (4, 3), None)
+    assert (w * 2.0).node.shapes == ((4, 3), ())

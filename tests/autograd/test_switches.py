@@ -92,3 +92,45 @@ def test_scopes_make_a_path():
             assert mode.where() == "features.0"
         assert mode.where("default") == "features"
     assert mode.where("default") == "default"
+
+
+def test_check_finite_lets_whole_numbers_pass():
+    """Integers and booleans have no NaN: indexing labels inside the block is no error, and neither is counting them."""
+    labels = mv.Tensor(np.array([3, 1, 2]))
+    with mv.check_finite():
+        assert labels[1:].data.tolist() == [1, 2] and (labels + 1).data.tolist() == [4, 2, 3] and labels.sum().item() == 6
+
+
+def test_a_step_holds_for_its_block_and_names_the_micro_batch():
+    """Nested steps are restored, also after an exception; outside there is none, so layers count their own calls."""
+    assert mode.state.step is None
+    with mode.step(7, 2):
+        with pytest.raises(KeyError), mode.step(8):
+            assert mode.state.step == (8, 0)
+            raise KeyError
+        assert mode.state.step == (7, 2)
+    assert mode.state.step is None
+
+
+def test_dropout_draws_by_step_and_micro_batch():
+    """The same step and micro-batch give the same mask whenever they run; another step, or micro-batch, another mask."""
+    layer, x, masks = nn.Dropout(0.5), np.ones((4, 64), "float32"), {}
+    for key in [(0, 0), (1, 0), (0, 1), (0, 0)]:
+        with mode.step(*key):
+            mask = layer(x) > 0
+        np.testing.assert_array_equal(mask, masks.setdefault(key, mask))
+    assert len({mask.tobytes() for mask in masks.values()}) == 3
+
+
+def test_observers_see_every_recorded_op_and_each_other():
+    """Nested watches are both called, outer first, with node, operands and result; unrecorded ops are not seen."""
+    x, seen = leaf(), []
+    with mode.observe(lambda node, inputs, y: seen.append(("outer", type(node.op).__name__, y.data.tolist()))):
+        x * 2.0
+        with mode.observe(lambda node, inputs, y: seen.append(("inner", inputs[0] is x, y.node is node))):
+            ops.relu(x)
+        with mv.no_grad():
+            x * 3.0
+        mv.Tensor(np.ones(2)) * 4.0
+    x * 5.0
+    assert seen == [("outer", "Multiply", [2.0, 4.0]), ("outer", "Relu", [1.0, 2.0]), ("inner", True, True)]

@@ -85,3 +85,13 @@ def test_there_is_no_tape_of_a_constant():
     """The error says what trace() needs."""
     with pytest.raises(GraphError, match="requires_grad=True"):
         mv.trace(mv.Tensor([1.0]))
+
+
+def test_values_without_elements_have_no_statistics():
+    """A batch of no images is traced as any other: its rows say … instead of raising, and Σ of nothing is 0."""
+    x = mv.Tensor(np.ones((0, 3), "float32"), requires_grad=True)
+    tape = mv.trace(lambda: (x * x).sum(), io.StringIO())
+    leaf, multiply, total = tape.rows
+    assert leaf.value is leaf.gradient is multiply.value is multiply.gradient is None
+    assert total.value == (0.0, 0.0, 0.0, 0.0) and multiply.shape == (0, 3)
+    assert [line.count("…") for line in str(tape).splitlines() if " Multiply " in line] == [4, 4]

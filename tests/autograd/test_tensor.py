@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 import minivgg as mv
 from minivgg import ops
+from minivgg.autograd.core import cast
 from minivgg.errors import DeviceError, GraphError
 
 FRESH = """
@@ -137,3 +140,81 @@ def test_repr_tells_the_name_and_what_made_it():
     """A tensor introduces itself."""
     x = mv.Tensor([1.0], requires_grad=True, name="w")
     assert "name='w'" in repr(x) and "requires_grad=True" in repr(x) and "made by Exp()" in repr(ops.exp(x))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.array, lambda t: np.stack([t, t])], ids=["asarray", "array", "stack"])
+def test_numpy_does_not_swallow_tensors(convert):
+    """np.asarray(tensor) is a TypeError with the remedy, not an array that has lost its graph, nor one of objects."""
+    with pytest.raises(TypeError, match=r"a Tensor is no NumPy array.*minivgg\.ops.*tensor\.numpy\(\)"):
+        convert(mv.Tensor(A))
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["copy", "deepcopy", "pickle"]
+)
+def test_copies_are_leaves_with_name_and_grad_without_hooks(duplicate):
+    """Values, requires_grad, name and .grad go along; a hook of the original is not called for the copy."""
+    x, called = mv.Tensor(A.copy(), requires_grad=True, name="w"), []
+    (x * B).sum().backward()
+    x.register_hook(called.append)
+    y = duplicate(x)
+    assert y is not x and y.name == "w" and y.requires_grad and y.data.tolist() == A.tolist() and y.grad.tolist() == B.tolist()
+    (y * y).sum().backward()
+    assert not called and y.grad.tolist() == (B + 2 * A).tolist() and x.grad.tolist() == B.tolist()
+    assert not duplicate(mv.Tensor(A)).requires_grad
+
+
+def test_deep_copies_and_pickles_share_no_memory():
+    """Writing to one leaves the other."""
+    x = mv.Tensor(A.copy())
+    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        y[0] = 9.0
+        assert x[0].item() == 1.0 and y[0].item() == 9.0
+
+
+def test_a_graph_cannot_be_copied():
+    """A result of an op is refused with the op and the remedy; detached it can be copied."""
+    y = mv.Tensor(A, requires_grad=True) * 2.0
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(GraphError, match=r"Multiply\(\) made this tensor.*cannot be copied.*t\.detach\(\)"):
+            duplicate(y)
+    assert copy.deepcopy(y.detach()).data.tolist() == (2 * A).tolist()
+
+
+def test_only_a_single_number_is_true_or_false():
+    """`if loss:` tests the number, −0.0 is false and NaN true as in Python; several, or none, have no truth."""
+    assert mv.Tensor([[0.5]]) and mv.Tensor(np.nan) and not mv.Tensor(0.0) and not mv.Tensor(-0.0)
+    for values in (A, np.zeros((0, 2))):
+        with pytest.raises(TypeError, match=r"truth of a tensor of shape \(.*\) is ambiguous.*tensor\.numpy\(\)"):
+            bool(mv.Tensor(values))
+
+
+def test_a_single_number_serves_as_a_python_float():
+    """float() and format strings read it; several numbers are no float; without a format a tensor prints as itself."""
+    loss = mv.Tensor(np.array([[2.375]]), requires_grad=True, name="loss")
+    assert isinstance(float(loss), float) and float(loss) == 2.375 and f"{loss:.1f}" == "2.4"
+    assert f"{loss}" == str(loss) == repr(loss)
+    with pytest.raises(ValueError, match="size 1"):
+        float(mv.Tensor(A))
+
+
+def test_a_zero_d_tensor_has_no_length():
+    """len() is the first axis, which a single number does not have."""
+    assert len(mv.Tensor(np.zeros((0, 3)))) == 0
+    with pytest.raises(TypeError, match="unsized"):
+        len(mv.Tensor(1.0))
+
+
+def test_asking_for_a_gradient_twice_changes_nothing():
+    """requires_grad = True on a leaf that has it keeps its place in the graphs made before."""
+    x = mv.Tensor(A.copy(), requires_grad=True)
+    y = (x * x).sum()
+    x.requires_grad = True
+    assert mv.grad(y, x)[0].tolist() == (2 * A).tolist()
+
+
+def test_results_that_are_no_floats_are_constants():
+    """Whole numbers have no derivative, so a cast to them ends the graph."""
+    x = mv.Tensor(A, requires_grad=True)
+    assert not cast(x, "int32").requires_grad and cast(x, "int32").data.tolist() == [1, -2, 3]
+    assert cast(x, "float32").requires_grad

@@ -7,6 +7,7 @@ import pytest
 
 import minivgg as mv
 from minivgg import ops, optim
+from minivgg.autograd.core import broadcast_to
 from minivgg.errors import GraphError
 
 
@@ -196,3 +197,34 @@ def test_read_only_arrays_of_the_caller_stay_read_only():
     with mv.lock_arrays():
         (x * x).sum()
     assert not array.flags.writeable
+
+
+def test_locking_concerns_arrays_only():
+    """Python numbers that a rule reads, 3 in x³ say, have nothing to lock, and the gradient is right."""
+    x = leaf()
+    with mv.lock_arrays():
+        y = (x**3).sum()
+        with pytest.raises(ValueError, match="read-only"):
+            x.data[0] = 9.0
+        y.backward()
+    assert x.grad.tolist() == [3.0, 12.0, 27.0]
+
+
+def test_a_broadcast_view_stays_read_only_after_the_block():
+    """NumPy makes views with stride 0 read-only, since their elements share memory: lock_arrays() does not open them."""
+    x = leaf()
+    with mv.lock_arrays():
+        wide = broadcast_to(x * 1.0, (2, 3))
+        (wide * wide).sum()
+    assert 0 in wide.data.strides and not wide.data.flags.writeable
+
+
+def test_a_write_to_a_new_array_is_no_write_to_its_operand():
+    """y = 2x has its own memory, so writing to y leaves x's graphs valid."""
+    x = leaf()
+    loss = (x * x).sum()
+    y = x * 2.0
+    with mv.no_grad():
+        y[0] = 5.0
+    loss.backward()
+    assert x.grad.tolist() == [2.0, 4.0, 6.0]

@@ -9,7 +9,7 @@ import pytest
 
 import minivgg as mv
 from minivgg import ops
-from minivgg.errors import ShapeError
+from minivgg.errors import ConfigError, ShapeError
 
 EPS = 1e-3
 
@@ -118,6 +118,8 @@ GAMMA = np.ones(3)
         (np.ones(3), GAMMA, {}, r"\(N, 3, …\), but got \(3,\)"),
         (np.ones((2, 3, 2, 2)), GAMMA, {"mean": np.zeros(3)}, r"both mean and var.*or neither"),
         (np.ones((2, 3, 2, 2)), GAMMA, {"var": np.ones(3)}, r"both mean and var.*or neither"),
+        (np.ones((2, 3, 2, 2), "float32"), GAMMA, {}, r"batch is float32 and the parameters are float64.*x\.to\(dtype='float64'\)"),
+        (np.ones((2, 3), int), GAMMA, {}, r"batch is int64 and the parameters are float64"),
     ],
 )
 def test_impossible_batches_say_what_was_expected(x, gamma, options, message):
@@ -130,3 +132,36 @@ def test_one_value_per_channel_is_fine_in_evaluation():
     """With given statistics a single image of one pixel is normalised."""
     y = ops.batch_norm(np.full((1, 3, 1, 1), 4.0), GAMMA, np.zeros(3), mean=np.full(3, 2.0), var=np.full(3, 4.0), eps=0.0)
     assert y.ravel().tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["beta", "mean", "var"])
+@pytest.mark.parametrize(
+    ("wrong", "described"),
+    [
+        (np.ones(4), r"float64 \(4,\)"),
+        (np.ones(1), r"float64 \(1,\)"),
+        (np.ones((3, 1)), r"float64 \(3, 1\)"),
+        (np.ones(3, "float32"), r"float32 \(3,\)"),
+    ],
+    ids=["longer", "one that would broadcast", "another rank", "another dtype"],
+)
+def test_parameters_and_statistics_must_be_as_gamma(name, wrong, described):
+    """A vector of another size or dtype is refused by name, although some would broadcast or be converted silently."""
+    options = {"beta": np.zeros(3), "mean": np.zeros(3), "var": np.ones(3), name: wrong}
+    with pytest.raises(ShapeError, match=rf"batch_norm: {name} is {described}, but must be as gamma, float64 \(3,\)"):
+        ops.batch_norm(np.ones((2, 3, 2, 2)), GAMMA, options.pop("beta"), **options)
+
+
+@pytest.mark.parametrize("eps", [-1e-5, float("nan")])
+def test_eps_may_not_be_negative(eps):
+    """√(σ² + ε) would be NaN for a small variance; NaN is refused, too."""
+    with pytest.raises(ConfigError, match=rf"eps ≥ 0, but it is {eps}"):
+        ops.batch_norm(np.ones((2, 3)), GAMMA, np.zeros(3), eps=eps)
+
+
+def test_a_batch_without_channels():
+    """In evaluation it stays empty; in training there is nothing to take statistics of, which is said, not a division by zero."""
+    x, none = np.ones((2, 0, 3, 3)), np.ones(0)
+    assert ops.batch_norm(x, none, none, mean=none, var=none).shape == x.shape
+    with pytest.raises(ShapeError, match=r"\(2, 0, 3, 3\) has 0 value per channel"):
+        ops.batch_norm(x, none, none)

@@ -144,10 +144,18 @@ LOGITS = np.zeros((2, 3))
 @pytest.mark.parametrize(
     ("logits", "targets", "options", "error", "message"),
     [
-        (LOGITS, np.array([0, -1]), {}, DataError, r"target -1 at position 1 is outside 0\.\.2.*ignore_index"),
+        (
+            LOGITS,
+            np.array([0, -1]),
+            {},
+            DataError,
+            r"target -1 at position 1 is outside 0\.\.2.*Number the classes from 0, or.*ignore_index=-1",
+        ),
         (LOGITS, np.array([7, 0]), {}, DataError, r"target 7 at position 0 is outside 0\.\.2: the model has 3 classes.*num_classes ≥ 8"),
         (LOGITS, np.array([3, -1]), {"ignore_index": -1}, DataError, r"target 3 at position 0"),
         (LOGITS, np.array([0.0, 1.0]), {}, DataError, r"integer class numbers.*float64"),
+        (LOGITS.astype("int64"), np.array([0, 1]), {}, ShapeError, r"cross_entropy needs floating-point logits, but they are int64"),
+        (LOGITS > 0, np.array([0, 1]), {}, ShapeError, r"floating-point logits.*bool"),
         (LOGITS, np.array([0, 1, 2]), {}, ShapeError, r"\(2, 3\) and \(3,\)"),
         (LOGITS, np.array([[0, 1]]), {}, ShapeError, r"logits \(N, C, …\) and targets \(N, …\)"),
         (np.zeros(3), np.array(0), {}, ShapeError, r"\(3,\)"),

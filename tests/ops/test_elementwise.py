@@ -111,3 +111,10 @@ def test_broadcasting_sums_gradients_back(a, b):
     found = mv.grad(tensors[0] * tensors[1], tensors, gy)
     np.testing.assert_allclose(found[0], gx, rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(found[1], gw, rtol=1e-13, atol=1e-14)
+
+
+def test_where_hides_the_nan_gradient_of_the_other_side():
+    """A NaN in gy reaches only the operand that was picked there: 0·NaN would be NaN."""
+    x, w = (mv.Tensor(np.zeros(2), requires_grad=True) for _ in range(2))
+    gx, gw = mv.grad(ops.where(np.array([True, False]), x, w), [x, w], np.array([1.0, np.nan]))
+    assert gx.tolist() == [1.0, 0.0] and gw[0] == 0.0 and np.isnan(gw[1])

@@ -63,3 +63,12 @@ def test_impossible_arguments_are_refused():
         ops.local_response_norm(np.ones((1, 2, 1, 1)), size=0)
     with pytest.raises(ShapeError, match=r"\(N, C, H, W\).*\(2, 3\)"):
         ops.local_response_norm(np.ones((2, 3)))
+
+
+def test_channels_last_storage_is_kept():
+    """A pixel's channels lie side by side in the result and in the gradient, if they do in x: no layer has to convert."""
+    stored = np.random.default_rng(0).standard_normal((2, 4, 5, 3)).transpose(0, 3, 1, 2)
+    x = mv.Tensor(stored, requires_grad=True)
+    y = ops.local_response_norm(x)
+    (g,) = mv.grad(y, x, np.ones((2, 4, 5, 3)).transpose(0, 3, 1, 2))
+    assert y.data.strides[1] == g.strides[1] == stored.itemsize

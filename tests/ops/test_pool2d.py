@@ -1,4 +1,4 @@
-"""Pooling against loops: windows, padding, ceil mode, ties, NaN, adaptive cells."""
+"""Pooling against loops: windows, padding, ceil mode, ties, NaN."""
 
 from __future__ import annotations
 
@@ -134,29 +134,6 @@ def test_average_counts_padding_as_zeros():
     np.testing.assert_allclose(y[0, 0], np.array([[4, 6, 4], [6, 9, 6], [4, 6, 4]]) / 9, rtol=1e-15)
 
 
-@given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32))
-def test_adaptive_average_equals_the_loops(h, w, p_, q_, seed):
-    """Cell i covers rows ⌊i·H/P⌋ to ⌈(i+1)·H/P⌉ − 1, also where there are more cells than rows."""
-    rng = np.random.default_rng(seed)
-    x, gy, y, gx = rng.standard_normal((1, 2, h, w)), rng.standard_normal((1, 2, p_, q_)), np.zeros((1, 2, p_, q_)), np.zeros((1, 2, h, w))
-    for c, p, q in np.ndindex(2, p_, q_):
-        rows = [i for i in range(h) if i >= np.floor(p * h / p_) and i < np.ceil((p + 1) * h / p_)]
-        cols = [j for j in range(w) if j >= np.floor(q * w / q_) and j < np.ceil((q + 1) * w / q_)]
-        for i, j in ((i, j) for i in rows for j in cols):
-            y[0, c, p, q] += x[0, c, i, j] / (len(rows) * len(cols))
-            gx[0, c, i, j] += gy[0, c, p, q] / (len(rows) * len(cols))
-    tensor = mv.Tensor(x, requires_grad=True)
-    result = ops.adaptive_avg_pool2d(tensor, (p_, q_))
-    np.testing.assert_allclose(result.data, y, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(mv.grad(result, tensor, gy)[0], gx, rtol=1e-12, atol=1e-13)
-
-
-def test_adaptive_cells_by_hand():
-    """Five values in two cells share the middle one: (1+2+3)/3 = 2 and (3+4+5)/3 = 4."""
-    y = ops.adaptive_avg_pool2d(np.arange(1.0, 6.0).reshape(1, 1, 1, 5), (1, 2))
-    np.testing.assert_allclose(y.ravel(), [2.0, 4.0], rtol=1e-15)
-
-
 X = np.ones((1, 2, 4, 4))
 
 
@@ -167,6 +144,8 @@ X = np.ones((1, 2, 4, 4))
         (np.ones((2, 4, 4)), {}, ShapeError, r"\(N, C, H, W\).*\(2, 4, 4\)"),
         (X, {"size": 5}, ShapeError, r"5×5.*reaches over 5 rows.*has 4"),
         (X, {"size": 2, "padding": 2}, ConfigError, r"padding \(2, 2\) may be at most half of the window \(2, 2\)"),
+        (X, {"size": 2, "padding": (0, 2)}, ConfigError, r"padding \(0, 2\) may be at most half"),
+        (X, {"size": 2, "padding": (2, 0)}, ConfigError, r"padding \(2, 0\) may be at most half"),
         (X, {"size": 0}, ConfigError, r"size must be a whole number ≥ 1.*0"),
         (X, {"stride": (2, 0)}, ConfigError, r"stride.*\(2, 0\)"),
         (X, {"size": 2.0}, ConfigError, r"size.*2\.0"),
@@ -178,8 +157,14 @@ def test_impossible_poolings_say_what_was_expected(pool, x, options, error, mess
         pool(x, **options)
 
 
-def test_adaptive_pooling_needs_an_image():
-    """No batch axis, and no rows, are refused."""
-    for shape in [(2, 4, 4), (1, 2, 0, 4)]:
-        with pytest.raises(ShapeError, match=r"\(N, C, H, W\)"):
-            ops.adaptive_avg_pool2d(np.ones(shape), 2)
+@pytest.mark.parametrize("taps", [256, 257, 300])
+@pytest.mark.parametrize("from_the_end", [0, 1])
+def test_windows_of_more_than_256_taps_find_their_winner(taps, from_the_end):
+    """The number of the winning tap may not fit into a byte: the gradient still goes to the winner."""
+    x = mv.Tensor(np.zeros((1, 2, 1, taps)), requires_grad=True)
+    place = taps - 1 - from_the_end
+    x[0, 1, 0, place] = 1.0
+    y = ops.max_pool2d(x, (1, taps))
+    (g,) = mv.grad(y, x, np.array([3.0, 5.0]).reshape(1, 2, 1, 1))
+    assert y.data.ravel().tolist() == [0.0, 1.0]
+    assert np.argwhere(g).tolist() == [[0, 0, 0, 0], [0, 1, 0, place]] and g[0, 0, 0, 0] == 3.0 and g[0, 1, 0, place] == 5.0

@@ -108,6 +108,7 @@ def test_linear_keeps_leading_axes():
         ((2, 512, 7, 7), (10, 25088), None, r"25088 input features.*Flatten it first: 512 · 7 · 7 = 25088 features"),
         ((2, 512), (10, 25088), None, r"25088 input features.*\(2, 512\) has 512.*images' size or the number of channels"),
         ((), (3, 2), None, r"has 0"),
+        ((2, 5, 3), (10, 4), None, r"4 input features \(w is \(10, 4\)\), but the batch \(2, 5, 3\) has 3\.$"),
         ((2, 3), (4,), None, r"\(4,\)"),
         ((2, 3), (4, 3), (5,), r"4 outputs, so its bias must have shape \(4,\), not \(5,\)"),
     ],
@@ -124,3 +125,10 @@ def test_linear_names_its_layer():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     with pytest.raises(ShapeError, match=r"^1 has 12 input features"):
         model(np.ones((1, 3, 3, 3), "float32"))
+
+
+@pytest.mark.parametrize("batch", ["float32", "int64", "uint8"])
+def test_linear_does_not_mix_dtypes(batch):
+    """A batch of another dtype than w is refused with both dtypes and the conversion, not computed in a third."""
+    with pytest.raises(ShapeError, match=rf"linear: the batch is {batch} and w is float64.*x\.to\(dtype='float64'\)"):
+        ops.linear(np.ones((2, 3), batch), np.ones((4, 3)))

@@ -93,6 +93,8 @@ def test_concatenate_joins_and_splits():
         (lambda x: ops.reshape(x, (5, 5)), r"cannot reshape \(2, 3, 4\), 24 elements, to \(5, 5\), 25 elements"),
         (lambda x: ops.reshape(x, (5, -1)), r"24 elements, to \(5, -1\), 5 elements per unit of −1"),
         (lambda x: ops.reshape(x, (-1, -1)), r"cannot reshape"),
+        (lambda x: ops.reshape(x[:1, :1, :1], (-1, -1)), r"cannot reshape \(1, 1, 1\), 1 elements, to \(-1, -1\)"),
+        (lambda x: ops.reshape(x[:0], (0, -1)), r"cannot reshape \(0, 3, 4\), 0 elements, to \(0, -1\), 0 elements per unit"),
         (lambda x: ops.reshape(x, (-2, -12)), r"cannot reshape"),
         (lambda x: ops.transpose(x, (0, 1)), r"not a permutation of the 3 axes.*\(2, 3, 4\)"),
         (lambda x: ops.transpose(x, (0, 1, 1)), r"not a permutation"),
@@ -101,6 +103,7 @@ def test_concatenate_joins_and_splits():
         (lambda x: ops.concatenate([x, x[:, :2]], 0), r"along axis 0 needs equal sizes.*\(2, 3, 4\), \(2, 2, 4\)"),
         (lambda x: ops.concatenate([x, x[0]], 0), r"equal sizes"),
         (lambda x: ops.concatenate([x], 3), r"axis 3"),
+        (lambda x: ops.concatenate([np.array(1.0), np.array(2.0)]), r"along axis 0 .*\[\(\), \(\)\]"),
         (lambda x: ops.concatenate([]), r"at least one array"),
     ],
 )
