@@ -20,6 +20,7 @@ if os.environ.get("MINIVGG_THREADS", "").isdigit() and "numpy" not in sys.module
         os.environ.setdefault(_name, os.environ["MINIVGG_THREADS"])
 
 from .autograd import mode as _mode
+from .lazy import lazy_names
 
 if TYPE_CHECKING:
     from . import data, errors, models, nn, ops, optim, testing, train, weights
@@ -63,18 +64,11 @@ _HOMES = {
     "autograd.trace": ("Tape", "keep_statistics", "kept_bytes", "trace"),
     "backend.device": ("Device", "threads"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_find = lazy_names(__name__, _HOMES, first="minivgg.ops")[0]  # that module gives Tensor its operators
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(f".{name}", __name__)
-    if name not in _HOME:
-        raise AttributeError(f"module 'minivgg' has no attribute {name!r}")
-    importlib.import_module(".ops", __name__)  # gives Tensor its operators
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return importlib.import_module(f".{name}", __name__) if name in _PACKAGES else _find(name)
 
 
 def __dir__() -> list[str]:

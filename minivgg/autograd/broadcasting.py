@@ -24,7 +24,7 @@ class SumTo(Op):
     linear = ("x",)
 
     def forward(self, x: Array) -> Array:
-        if np.broadcast_shapes(self.shape, x.shape) != x.shape:
+        if len(self.shape) > x.ndim or any(n not in (1, size) for n, size in zip(self.shape[::-1], x.shape[::-1], strict=False)):
             raise ShapeError(f"an array of shape {x.shape} is not one of shape {self.shape} broadcast; a gradient has its operand's shape.")
         lead = x.ndim - len(self.shape)
         axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(self.shape) if n == 1 != x.shape[i + lead])

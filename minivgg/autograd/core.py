@@ -139,8 +139,9 @@ def sweep(y: Tensor, targets: set[Node], gy: Any, record: bool, free: bool) -> d
 
 def _replaced(node: Node, g: Any, record: bool) -> Any:
     """What a hook returned in place of a gradient: of the right shape, dtype and kind, or a ShapeError."""
-    if g.shape != node.shape:
-        raise ShapeError(f"a hook returned shape {g.shape} for the gradient of a tensor of shape {node.shape}: they must be equal.")
+    if getattr(g, "shape", None) != node.shape:
+        found = f"shape {g.shape}" if hasattr(g, "shape") else f"a {type(g).__name__}"
+        raise ShapeError(f"a hook returned {found} for the gradient of a tensor of shape {node.shape}: they must be equal.")
     g = g.data if isinstance(g, Tensor) and not record else Tensor(g) if record and not isinstance(g, Tensor) else g
     return cast(g, node.dtype)
 

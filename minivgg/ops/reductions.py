@@ -134,6 +134,8 @@ class LogSumExp(Reduction):
     keepdims: bool
 
     def forward(self, x: Array) -> Array:
+        if self.count(x.shape) == 0:
+            raise ShapeError(f"the log-sum-exp of no elements does not exist: shape {x.shape}, axes {self.axes}.")
         xp = array_module(x)
         top = x.max(axis=self.axes, keepdims=True)
         top = xp.where(xp.isfinite(top), top, 0)

@@ -9,8 +9,9 @@ when they are first used, so that a pytest run that checks no gradients does not
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy_names
 
 if TYPE_CHECKING:
     from .adjoint import check_adjoint
@@ -50,31 +51,21 @@ __all__ = [
     "pattern",
 ]
 
-_HOMES = {
-    "adjoint": ("check_adjoint",),
-    "suspects": ("BlameReport", "blame"),
-    "definition": ("check_definition",),
-    "equality": ("check_backend", "check_layouts"),
-    "gradients": ("check_gradients",),
-    "kinks": ("pattern",),
-    "laws": ("check_equivariance", "check_invariance", "check_linearity", "check_loss", "check_norm", "check_orthogonality"),
-    "memory": ("layouts",),
-    "models": ("check_model",),
-    "outcome": ("Comparison", "Outcome"),
-    "precision": ("check_precision",),
-    "report": ("GradientReport", "Section"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = next((home for home, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module("minivgg.ops")  # gives Tensor its operators
-    value = getattr(importlib.import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "adjoint": ("check_adjoint",),
+        "suspects": ("BlameReport", "blame"),
+        "definition": ("check_definition",),
+        "equality": ("check_backend", "check_layouts"),
+        "gradients": ("check_gradients",),
+        "kinks": ("pattern",),
+        "laws": ("check_equivariance", "check_invariance", "check_linearity", "check_loss", "check_norm", "check_orthogonality"),
+        "memory": ("layouts",),
+        "models": ("check_model",),
+        "outcome": ("Comparison", "Outcome"),
+        "precision": ("check_precision",),
+        "report": ("GradientReport", "Section"),
+    },
+    first="minivgg.ops",  # gives Tensor its operators
+)

@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd import mode
 from ..backend.random import stream
 from ..errors import ConfigError
+from .blocks import compare_blocks
 from .consistency import compare_repeated
 from .diagnosis import diagnose, gather, sampled
 from .outcome import Outcome
@@ -78,7 +79,7 @@ def _compare(problem: Problem, rng: np.random.Generator, coordinates: int, direc
     """All comparisons of one problem, and a diagnosis for each input whose gradient is wrong."""
     sampler = Sampler(problem, rng)
     if not sampler.coordinates(coordinates, jacobian):
-        sampler.blocks(miss)
+        compare_blocks(sampler, miss)
     sampler.directions(directions)
     outcome = sampler.outcome
     for i, name in enumerate(problem.names) if outcome.wrong else ():

@@ -1,18 +1,11 @@
-"""Where to compare: single elements, blocks of elements with random signs, and directions over all inputs.
+"""Where to compare: single elements, and directions over all inputs. Blocks of elements are in `blocks`.
 
-Small inputs are compared element by element, and their whole Jacobian output by output. Of large inputs some elements
-are compared one by one, and all of them in blocks: along v = (±1, …, ±1)/√n over a block of n elements. All elements of
-v have the same size, so a single wrong element cannot hide by chance: an error of δ shows as δ/√n. With Gaussian
-directions it can, which is how one wrong element of a large weight gets past other checkers. Only an error smaller than
-what the comparison allows, times √n, is missed. Blocks are halved until at most a share `miss` of all elements is so small
-that losing or doubling it would be missed. A block that disagrees is halved further, down to the wrong element.
+Small inputs are compared element by element, and their whole Jacobian output by output.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,32 +14,13 @@ from .outcome import RELATIVE, SAFETY, Comparison, Outcome
 from .problem import Arrays, Problem, contract
 from .stencil import STEPS, Kink, Slope, best, curve, descend, slope
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "place_of"]
 
-_LARGEST_BLOCK = 1 << 16
-_MOST_BLOCKS = 128  # of one problem
 _MOST_ROWS = 64  # of a Jacobian
-_LOCATED = 3  # wrong blocks that are searched for the wrong element
 _MOST_KINKS = 100  # met before single elements are given up
 _SPIKES = 4  # tries for a step
-_APPEALS = 5  # comparisons that are repeated over the whole error curve before they count as wrong
+_CONFIRMED = 5  # wrong comparisons that are confirmed over the whole error curve; the next are believed at once
 _RESOLUTION = 1e-6  # of the size of the derivatives: differences rougher than that prove nothing
-
-
-@dataclass(frozen=True)
-class Block:
-    """Elements start … stop − 1 of input i, in row-major order, each moved by ±1/√n."""
-
-    i: int
-    start: int
-    stop: int
-    signs: Any
-
-    def halves(self) -> tuple[Block, Block]:
-        """The two halves, with the same signs."""
-        middle = (self.stop - self.start) // 2
-        left = Block(self.i, self.start, self.start + middle, self.signs[:middle])
-        return left, Block(self.i, self.start + middle, self.stop, self.signs[middle:])
 
 
 class Sampler:
@@ -59,7 +33,7 @@ class Sampler:
         absolute = [np.abs(u) for u in problem.weights]
         self.size = contract(absolute, [np.abs(y) for y in self.outputs])
         self.zero = 1e-12 * max((float(np.abs(g).max()) for g in self.gradient if g.size), default=0.0)  # but for rounding
-        self.appeals = 0
+        self.confirmed = 0
         largest, start = (1e-5, 1e-5) if self.pattern else (STEPS[0], 1e-3)  # near kinks larger steps would cross many
         for _ in range(_SPIKES):
             points = descend(problem, self._spikes(), self.pattern, start, largest)
@@ -82,58 +56,30 @@ class Sampler:
             vector: Arrays = [None] * len(self.problem.arrays)
             vector[i] = np.zeros(self.problem.arrays[i].shape)
             vector[i][index] = 1.0
-            point = self._sample(where, vector)
+            point = self.sample(where, vector)
             if point is not None:
                 self.outcome.coordinates += 1
                 if rows is not None:
                     self._compare_outputs(where, point, np.array([row[i][index] for row in rows]))
         return bool(total <= most)
 
-    def blocks(self, miss: float) -> None:
-        """Compare all elements in blocks, in smaller ones until at most a share `miss` could hide an error of its own size."""
-        done: list[tuple[int, Block]] = []  # (elements that could hide, block)
-        waiting = [block for i, a in enumerate(self.problem.arrays) for block in self._cut(i, a.size)]
-        total = max(sum(int((np.abs(g) > self.zero).sum()) for g in self.gradient), 1)
-        steps: dict[int, float] = {}
-        located = 0
-        while waiting:
-            for block in waiting:
-                comparison = self._measure_block(block, steps.get(block.i, self.step))
-                if block.i not in steps and self._hidden(block, comparison) > miss * len(block.signs):
-                    steps[block.i] = self._better_step(block)
-                    comparison = self._measure_block(block, steps[block.i])
-                if comparison is None:
-                    self._kink(self._name(block), Kink("every step"))
-                else:
-                    self.outcome.comparisons.append(comparison)
-                    if not comparison.agrees and located < _LOCATED:
-                        located += 1
-                        self._locate(block, comparison.step)
-                done.append((self._hidden(block, comparison), block))
-            waiting = []
-            done.sort(key=lambda pair: pair[0])
-            more = len(done) < _MOST_BLOCKS and len(done[-1][1].signs) > 1 and not self.outcome.wrong
-            if more and sum(n for n, _ in done) > miss * total:
-                waiting = list(done.pop()[1].halves())
-        self.outcome.missed = sum(n for n, _ in done) / total
-
     def directions(self, most: int) -> None:
         """Compare along `most` directions of unit length over all inputs at once."""
         made = 0
         for i in range(4 * most):
             if made < most:
-                made += self._sample(f"direction {i}", self._signs()) is not None
+                made += self.sample(f"direction {i}", self._signs()) is not None
 
-    def _sample(self, where: str, vector: Arrays) -> Slope | None:
+    def sample(self, where: str, vector: Arrays) -> Slope | None:
         """Compare along `vector`; None if it crosses a kink, which is noted."""
-        found = self._measure(where, vector, self.step)
+        found = self.measure(where, vector, self.step)
         if isinstance(found, Kink):
-            self._kink(where, found)
+            self.kink(where, found)
             return None
         self.outcome.comparisons.append(found[1])
         return found[0]
 
-    def _measure(self, where: str, vector: Arrays, step: float) -> tuple[Slope, Comparison] | Kink:
+    def measure(self, where: str, vector: Arrays, step: float) -> tuple[Slope, Comparison] | Kink:
         """The derivative along `vector` both ways. What disagrees, or is rough, is measured with all steps before it counts."""
         point = slope(self.problem, vector, step, self.pattern)
         if isinstance(point, Kink):
@@ -142,15 +88,15 @@ class Sampler:
         analytic = contract([v for _, v in moved], [g for g, _ in moved])
         error = max(point.error, self.noise if step == self.step else 0.0)
         points: dict[float, Slope | Kink] = {}
-        if not abs(point.value - analytic) <= RELATIVE * abs(analytic) + SAFETY * error or self._rough(error):
-            self.appeals += 1
-            if self.appeals <= _APPEALS:
-                points = curve(self.problem, vector, self.pattern)
-                point, error = best(points) or (point, error)
+        agrees = abs(point.value - analytic) <= RELATIVE * abs(analytic) + SAFETY * error
+        if self.confirmed < _CONFIRMED and (not agrees or self._rough(error)):
+            points = curve(self.problem, vector, self.pattern)
+            point, error = best(points) or (point, error)
         alone = [name for name, v in zip(self.problem.names, vector, strict=True) if v is not None]
         operand = alone[0] if len(alone) == 1 else ""
         shown = {k: p.error if isinstance(p, Slope) else None for k, p in points.items()}
         allowed = RELATIVE * abs(analytic) + SAFETY * error
+        self.confirmed += not abs(point.value - analytic) <= allowed
         return point, Comparison(where, point.value, analytic, allowed, shown, point.step, self._rough(error), operand)
 
     def _rough(self, error: float) -> bool:
@@ -177,53 +123,6 @@ class Sampler:
         place = f"{where} to output {j}"
         self.outcome.comparisons.append(Comparison(place, float(numeric[j]), float(analytic[j]), float(allowed[j]), step=point.step))
 
-    def _cut(self, i: int, size: int) -> list[Block]:
-        """The blocks of input i to begin with."""
-        signs = self.rng.integers(0, 2, size) * 2.0 - 1.0
-        count = -(-size // _LARGEST_BLOCK)
-        ends = [size * k // max(count, 1) for k in range(count + 1)]
-        return [Block(i, a, b, signs[a:b]) for a, b in pairwise(ends)]
-
-    def _vector(self, block: Block) -> Arrays:
-        vector: Arrays = [None] * len(self.problem.arrays)
-        flat = np.zeros(self.problem.arrays[block.i].size)
-        flat[block.start : block.stop] = block.signs / np.sqrt(len(block.signs))
-        vector[block.i] = flat.reshape(self.problem.arrays[block.i].shape)
-        return vector
-
-    def _measure_block(self, block: Block, step: float) -> Comparison | None:
-        """The comparison over a block, with `step` or the next smaller one that crosses no kink; None if all do."""
-        for smaller in STEPS[STEPS.index(step) :]:
-            measured = self._measure(self._name(block), self._vector(block), smaller)
-            if not isinstance(measured, Kink):
-                return measured[1]
-        return None
-
-    def _better_step(self, block: Block) -> float:
-        """The best step for blocks of this input: they move each element less than a single one is moved."""
-        found = best(descend(self.problem, self._vector(block), self.pattern, self.step, STEPS[0]))
-        return found[0].step if found else self.step
-
-    def _name(self, block: Block) -> str:
-        return f"{self.problem.names[block.i]} elements {block.start} to {block.stop - 1}"
-
-    def _hidden(self, block: Block, comparison: Comparison | None) -> int:
-        """How many elements of the block could be lost or doubled without a disagreement."""
-        g = np.abs(self.gradient[block.i].reshape(-1)[block.start : block.stop])
-        reach = np.inf
-        if comparison is not None:
-            reach = (comparison.allowed + abs(comparison.numeric - comparison.analytic)) * np.sqrt(len(block.signs))
-        return int(((g > self.zero) & (g <= reach)).sum())
-
-    def _locate(self, block: Block, step: float) -> None:
-        """Halve a block that disagrees until one wrong element is left, and compare that."""
-        while len(block.signs) > 1:
-            left, right = block.halves()
-            comparison = self._measure_block(left, step)
-            block = left if comparison is not None and not comparison.agrees else right
-        index = np.unravel_index(block.start, self.problem.arrays[block.i].shape)
-        self._sample(_place(self.problem.names[block.i], index), self._vector(replace(block, signs=np.ones(1))))
-
     def _spikes(self) -> Arrays:
         """A unit vector along one random element of each input."""
         vector: Arrays = []
@@ -245,12 +144,12 @@ class Sampler:
         for position in self.rng.permutation(int(ends[-1])):
             i = int(np.searchsorted(ends, position, side="right"))
             index = np.unravel_index(int(position - (ends[i - 1] if i else 0)), self.problem.arrays[i].shape)
-            yield _place(self.problem.names[i], index), i, index
+            yield place_of(self.problem.names[i], index), i, index
 
-    def _kink(self, where: str, kink: Kink) -> None:
+    def kink(self, where: str, kink: Kink) -> None:
         self.outcome.kinks.append(f"kink at {kink.place}, met at {where}: another sample took its place")
 
 
-def _place(name: str, index: Any) -> str:
+def place_of(name: str, index: Any) -> str:
     """Such as "x[0, 2]"."""
     return f"{name}{[int(k) for k in index]}"
