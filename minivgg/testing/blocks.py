@@ -71,7 +71,7 @@ class _Blocks:
                     self.sampler.kink(self._name(block), comparison)
                 else:
                     self.outcome.comparisons.append(comparison)
-                    if not comparison.agrees and located < _LOCATED:
+                    if not comparison.ok and located < _LOCATED:
                         located += 1
                         self._locate(block, comparison.step)
                 done.append((self._hidden(block, comparison), block))
@@ -127,6 +127,6 @@ class _Blocks:
         while len(block.signs) > 1:
             left, right = block.halves()
             comparison = self._measure_block(left, step)
-            block = left if isinstance(comparison, Comparison) and not comparison.agrees else right
+            block = left if isinstance(comparison, Comparison) and not comparison.ok else right
         index = np.unravel_index(block.start, self.problem.arrays[block.i].shape)
         self.sampler.sample(place_of(self.problem.names[block.i], index), self._vector(replace(block, signs=np.ones(1))))

@@ -29,7 +29,7 @@ def check_definition(f: Callable[..., Any], *inputs: Any, definition: Callable[.
     if definition is None:
         raise ConfigError(f"{subject_of(f)} has no method definition, and none was passed: definition=lambda x: ….")
     function, values = prepare(f, inputs, None)
-    spelled = Function(definition, function.inputs, function.free, function.names)
+    spelled = Function(definition, function.inputs, function.free, function.all_names)
     sections = []
     with mode.frozen_state():
         first = first_order(function, values, stream(seed, "definition"))

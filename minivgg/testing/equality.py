@@ -29,7 +29,8 @@ _BOUND = 1e-12
 
 def check_layouts(f: Callable[..., Any], *inputs: Any, seed: int = 0) -> GradientReport:
     """Compare values and gradients when all operands are stored in C order with those in Fortran order, channels-last, with
-    gaps, with negative strides, at an offset, and read-only; and broadcast views (a stride of 0) with their copies. To 1e-12.
+    gaps, with negative strides, at an offset, and read-only; the same of the cotangent; and broadcast views (a stride of 0), of
+    operands and cotangent, with their copies. To 1e-12.
 
     Integer and boolean arrays among the inputs change their layout, too. Raises what `check_gradients` raises for bad inputs.
     """
@@ -44,8 +45,15 @@ def check_layouts(f: Callable[..., Any], *inputs: Any, seed: int = 0) -> Gradien
             views = [np.broadcast_to(x[:1], x.shape) if i in function.free and x.ndim and len(x) > 1 else x
                      for i, x in enumerate(function.inputs)]  # fmt: skip
             copies = [x.copy() if isinstance(x, np.ndarray) else x for x in views]
+            for name, gy in layouts(stream(seed, "derivatives").standard_normal(expected[0].shape)):
+                found = _derivatives(function, function.inputs, seed, 1, gy=gy)
+                _compare(outcome, f"cotangent, {name}", function.names, expected, found)
             copied, viewed = (_derivatives(function, xs, seed, 1) for xs in (copies, views))
             _compare(outcome, "broadcast", function.names, copied, viewed)
+            ones = np.ones(expected[0].shape)
+            view = np.broadcast_to(np.ones(()), ones.shape)
+            copied, viewed = (_derivatives(function, function.inputs, seed, 1, gy=gy) for gy in (ones, view))
+            _compare(outcome, "cotangent, broadcast", function.names, copied, viewed)
             sections.append(Section(f"layouts, {title(kernels)}", outcome, kernels, note))
     return GradientReport(subject_of(f), tuple(sections))
 
@@ -81,13 +89,17 @@ def _stored(inputs: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
         yield name, [variant.get(name, x) for variant, x in zip(variants, inputs, strict=True)]
 
 
-def _derivatives(function: Function, inputs: Sequence[Any], seed: int, order: int, move: Callable[[Any], Any] = lambda a: a) -> list[Any]:
-    """[value, gradients …, second derivatives along random vectors …] of the first result, on the inputs' own device."""
-    again = Function(function.f, inputs, function.free, [function.names[0]] * len(inputs))
+def _derivatives(
+    function: Function, inputs: Sequence[Any], seed: int, order: int, move: Callable[[Any], Any] = lambda a: a, gy: Any = None
+) -> list[Any]:
+    """[value, gradients …, second derivatives along random vectors …] of the first result, on the inputs' own device. The
+    cotangent gy is random, unless given."""
+    again = Function(function.f, inputs, function.free, function.all_names)
     xs = [Tensor(inputs[i], requires_grad=True) for i in function.free]
     y = again(xs)[0]
     rng = stream(seed, "derivatives")
-    gy = move(rng.standard_normal(y.shape))
+    drawn = move(rng.standard_normal(y.shape))
+    gy = drawn if gy is None else gy
     found = [y.data, *grad(y, xs, gy)]
     if order == 2:
         cotangent = Tensor(gy, requires_grad=True)

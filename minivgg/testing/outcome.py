@@ -19,8 +19,8 @@ class Comparison:
     """A number twice, such as a derivative by finite differences and by the rules.
 
     `where` names the coordinate, block or direction; `allowed` is the largest difference that counts as equal; `curve`
-    maps steps to the change of the numeric value when the step is doubled (None: it crossed a kink). `operand` is the input
-    that alone was moved.
+    maps steps to the change of the numeric value when the step is doubled (None: it crossed a kink). `noise` is
+    the part of `allowed` that is due to the numeric value, `operand` the input that alone was moved.
     """
 
     where: str
@@ -29,16 +29,11 @@ class Comparison:
     allowed: float
     curve: Mapping[float, float | None] = field(default_factory=dict)
     step: float = 0.0
-    unresolved: bool = False
+    noise: float = 0.0
     operand: str = ""
 
     @property
     def ok(self) -> bool:
-        """|numeric − analytic| ≤ allowed, and `allowed` is small enough to mean something; false for NaN."""
-        return self.agrees and not self.unresolved
-
-    @property
-    def agrees(self) -> bool:
         """|numeric − analytic| ≤ allowed; false for NaN."""
         return bool(abs(self.numeric - self.analytic) <= self.allowed)
 
@@ -53,8 +48,8 @@ class Comparison:
 @dataclass
 class Outcome:
     """Comparisons made; kinks met on the way, each at a sample that another replaced; what was wrong, in words; the
-    probability that one wrong element would be missed (None if all were compared); and how many elements were compared one
-    by one."""
+    probability that one wrong element would be missed (None if all were compared); how many elements were compared one
+    by one; and the noise above which a comparison proves nothing."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     kinks: list[str] = field(default_factory=list)
@@ -62,6 +57,7 @@ class Outcome:
     missed: float | None = None
     coordinates: int = 0
     step: float = 0.0
+    resolution: float = float("inf")
 
     def equal(self, where: str, expected: Any, found: Any, relative: float, unit: float = 1.0) -> None:
         """Compare two arrays: differences up to `relative` times the largest magnitude, or `unit` if that is larger, count as
@@ -78,14 +74,14 @@ class Outcome:
     @property
     def wrong(self) -> list[Comparison]:
         """The comparisons that disagree, the worst first."""
-        return sorted((c for c in self.comparisons if not c.agrees), key=lambda c: -c.error)
+        return sorted((c for c in self.comparisons if not c.ok), key=lambda c: -c.error)
 
     @property
     def unresolved(self) -> list[Comparison]:
         """Those that agree only since the finite differences are too rough to disagree with anything."""
-        return [c for c in self.comparisons if c.agrees and c.unresolved]
+        return [c for c in self.comparisons if c.ok and c.noise > self.resolution]
 
     @property
     def ok(self) -> bool:
         """Whether every comparison holds, and there is one: what compared nothing proves nothing."""
-        return bool(self.comparisons) and all(c.ok for c in self.comparisons)
+        return bool(self.comparisons) and not self.wrong and not self.unresolved

@@ -26,7 +26,7 @@ class Function:
     """f with some inputs held constant: free tensors in, a list of tensors out."""
 
     def __init__(self, f: Callable[..., Any], inputs: Sequence[Any], free: Sequence[int], names: Sequence[str]) -> None:
-        self.f, self.inputs, self.free = f, list(inputs), list(free)
+        self.f, self.inputs, self.free, self.all_names = f, list(inputs), list(free), list(names)
         self.names = [names[i] for i in free]
 
     def __call__(self, tensors: Sequence[Any]) -> list[Tensor]:

@@ -18,6 +18,7 @@ __all__ = ["Sampler", "place_of"]
 
 _MOST_ROWS = 64  # of a Jacobian
 _MOST_KINKS = 100  # met before single elements are given up
+_SPIKE_ELEMENTS = 8  # of each input, moved to find the step
 _SPIKES = 4  # tries for a step
 _CONFIRMED = 5  # wrong comparisons that are confirmed over the whole error curve; the next are believed at once
 _RESOLUTION = 1e-6  # of the size of the derivatives: differences rougher than that prove nothing
@@ -89,18 +90,21 @@ class Sampler:
         error = max(point.error, self.noise if step == self.step else 0.0)
         points: dict[float, Slope | Kink] = {}
         agrees = abs(point.value - analytic) <= RELATIVE * abs(analytic) + SAFETY * error
-        if self.confirmed < _CONFIRMED and (not agrees or self._rough(error)):
+        if self.confirmed < _CONFIRMED and (not agrees or SAFETY * error > self._resolution()):
             points = curve(self.problem, vector, self.pattern)
             point, error = best(points) or (point, error)
         alone = [name for name, v in zip(self.problem.names, vector, strict=True) if v is not None]
         operand = alone[0] if len(alone) == 1 else ""
         shown = {k: p.error if isinstance(p, Slope) else None for k, p in points.items()}
         allowed = RELATIVE * abs(analytic) + SAFETY * error
+        self.scale = max(self.scale, abs(point.value))
+        self.outcome.resolution = self._resolution()
         self.confirmed += not abs(point.value - analytic) <= allowed
-        return point, Comparison(where, point.value, analytic, allowed, shown, point.step, self._rough(error), operand)
+        return point, Comparison(where, point.value, analytic, allowed, shown, point.step, SAFETY * error, operand)
 
-    def _rough(self, error: float) -> bool:
-        return SAFETY * error > max(_RESOLUTION * self.scale, 0.1 * _RESOLUTION * self.size)
+    def _resolution(self) -> float:
+        """The noise above which a comparison proves nothing: small against the derivatives met so far, or against rounding."""
+        return _RESOLUTION * max(self.scale, 0.1 * self.size)
 
     def _rows(self) -> list[Arrays] | None:
         """The Jacobian by the rules, a row for each output; None if there are many outputs."""
@@ -124,12 +128,12 @@ class Sampler:
         self.outcome.comparisons.append(Comparison(place, float(numeric[j]), float(analytic[j]), float(allowed[j]), step=point.step))
 
     def _spikes(self) -> Arrays:
-        """A unit vector along one random element of each input."""
+        """A unit vector along a few random elements of each input."""
         vector: Arrays = []
         for a in self.problem.arrays:
             flat = np.zeros(a.size)
-            if a.size:
-                flat[self.rng.integers(a.size)] = self.rng.choice([-1.0, 1.0]) / np.sqrt(len(self.problem.arrays))
+            chosen = self.rng.permutation(a.size)[:_SPIKE_ELEMENTS] if a.size < 10_000 else self.rng.integers(0, a.size, _SPIKE_ELEMENTS)
+            flat[chosen] = self.rng.choice([-1.0, 1.0], len(chosen)) / np.sqrt(_SPIKE_ELEMENTS * len(self.problem.arrays))
             vector.append(flat.reshape(a.shape))
         return vector
 
