@@ -48,14 +48,13 @@ def test_swish_passes_the_other_witnesses(witness):
         witness(example, *arrays).raise_if_failed()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # as a script it runs its own tests
     code = pytest.main(["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-W", "error", __file__])
     if code:
         sys.exit(int(code))
 
-    # A linear map needs no step at all: ⟨A x, v⟩ = ⟨x, Aᵀ v⟩ holds to the last digits, or the rule is no transpose.
-    x = np.random.default_rng(0).standard_normal((3, 4))
-    print(check_adjoint(lambda x: 2.0 * x.sum(0) - x[1], x))
+# A linear map needs no step at all: ⟨A x, v⟩ = ⟨x, Aᵀ v⟩ holds to the last digits, or the rule is no transpose.
+print(check_adjoint(lambda x: 2.0 * x.sum(0) - x[1], np.random.default_rng(0).standard_normal((3, 4))))
 
-    # Hint: look at what the pretend GPU refuses, and at the last line of forward.
-    print("\nQuestion: forward calls array_module(x).tanh. With np.tanh in its place, which of the witnesses would object?")
+# Hint: look at what the pretend GPU refuses, and at the last line of forward.
+print("\nQuestion: forward calls array_module(x).tanh. With np.tanh in its place, which of the witnesses would object?")

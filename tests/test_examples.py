@@ -33,9 +33,9 @@ def numbers(pattern: str, text: str) -> list[float]:
     return [float(group) for group in match.groups()]
 
 
-def test_course_has_seven_lessons_in_order() -> None:
+def test_course_has_nine_lessons_in_order() -> None:
     """The numbers in the names give the order, without gaps."""
-    assert [name[:2] for name in LESSONS] == ["01", "02", "03", "04", "05", "06", "07"]
+    assert [name[:2] for name in LESSONS] == [f"{i:02}" for i in range(1, 10)]
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -104,7 +104,7 @@ def test_own_op_is_proved_and_its_planted_bugs_are_caught() -> None:
     text = run("05_write_your_own_op.py")
     assert "softplus(0) = 0.693147, slope 0.500000" in text
     assert text.count("ok: gradients of Softplus()") == 2 and text.count("WRONG: gradients of Softplus()") == 1
-    assert "7 of 7 wrong" in text and re.search(r"ratio 0\.5\n", text)
+    assert "10 of 10 wrong" in text and re.search(r"ratio 0\.5\n", text)
     assert "order 1: passes" in text and "order 2: caught" in text
 
 
@@ -114,6 +114,22 @@ def test_miniature_vgg_learns() -> None:
     losses = [float(loss) for loss in re.findall(r"epoch \d: mean loss (\S+)", text)]
     assert len(losses) == 8 and losses[-1] < losses[0] / 2
     assert numbers(r"test accuracy (\S+)", text)[0] > 0.65
+
+
+def test_own_op_passes_its_tests_and_the_adjoint_identity() -> None:
+    """The lesson is a test file: five tests pass, the summary counts 50 drawn inputs, the eight of the witnesses and the last one."""
+    text = run("08_test_your_own_op.py")
+    assert "5 passed" in text and "gradients: 59 checks" in text
+    assert "ok: gradients of <lambda>" in text and "adjoint of the map of x" in text
+
+
+def test_planted_bug_is_found() -> None:
+    """With kernels nothing is wrong; the reference is; blame names batch norm's rule at its eight layers, and nothing else."""
+    text = run("09_find_a_planted_bug.py")
+    assert numbers(r"order 1, with kernels +(\d+) of", text) == [0.0] and numbers(r"order 1, reference +(\d+) of", text)[0] > 10
+    found = re.findall(r"(\S+) is wrong at (.+)", text)
+    assert [rule for rule, _ in found] == ["BatchNorm.grad_x"] and len(found[0][1].split(", ")) == 8
+    assert "diagnosis: gradient of x: factor" in text and "with the right rule: all 33 ops that could be checked are right" in text
 
 
 def test_articles_network_prints_its_shape() -> None:

@@ -1,4 +1,4 @@
-"""README.md, CONTRIBUTING.md and CHANGELOG.md: what they show runs, and what they state is so."""
+"""README.md, CONTRIBUTING.md, CHANGELOG.md and docs/: what they show runs, and what they state is so."""
 
 from __future__ import annotations
 
@@ -166,13 +166,37 @@ def test_the_two_commands_are_named_and_there() -> None:
         assert os.access(ROOT / name, os.X_OK)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient_checks.md", "docs/gate.md"])
 def test_links_and_named_files_exist(name: str) -> None:
     """Every relative link, and every path in backticks that begins with a folder of the repository, leads somewhere."""
     text = (ROOT / name).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
     paths = re.findall(r"(?:`|python )((?:minivgg|scripts|examples|tests|benchmarks)/[\w./]*)", text)
-    assert [path for path in [*links, *paths] if not (ROOT / path).exists()] == []
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_page_on_gradient_checks_runs_and_names_tests_that_exist() -> None:
+    """Its example prints what is shown; every test that it names as a proof is defined in the file that it names."""
+    page = (ROOT / "docs" / "gradient_checks.md").read_text(encoding="utf-8")
+    example, shown = fenced(page)[:2]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(example.text, "docs/gradient_checks.md", "exec"), {"__name__": "page"})
+    assert printed.getvalue() == shown.text
+    proofs = re.findall(r"`(tests/\S+\.py)::(\w+)`", page)
+    assert len(proofs) >= 12
+    assert [test for path, test in proofs if f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
+
+
+def test_counts_of_the_gate_are_those_of_its_page() -> None:
+    """The README's numbers of planted rules and kernels stand on docs/gate.md, where none survives and nothing is a false alarm."""
+    page = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    shown = re.search(r"(\d+) planted wrong rules and (\d+) wrong kernels", README)
+    assert shown
+    for kind, count in zip(("rules", "kernels"), shown.groups(), strict=True):
+        assert f"- wrong {kind}: {count} planted, {count} rejected, 0 survive" in page
+    assert "- false alarms: 0 in 2,268 random correct cases" in page
 
 
 def test_layers_are_those_that_the_imports_obey() -> None:

@@ -46,6 +46,7 @@ class ChannelWindowSum(Op):
     def examples(rng: np.random.Generator) -> Any:
         yield ChannelWindowSum(2, 2), (rng.standard_normal((2, 6, 1, 2)),)
         yield ChannelWindowSum(2, 1), (rng.standard_normal((1, 2, 2, 1)),)
+        yield ChannelWindowSum(2, 0), (rng.standard_normal((1, 5, 1, 1)),)
 
 
 @op
@@ -88,6 +89,7 @@ class LocalResponseNorm(Op):
     def examples(rng: np.random.Generator) -> Any:
         yield LocalResponseNorm(5, 0.1, 0.75, 2.0), (rng.standard_normal((2, 6, 1, 2)),)
         yield LocalResponseNorm(4, 0.5, 0.5, 1.0), (rng.standard_normal((1, 2, 2, 1)),)
+        yield LocalResponseNorm(4, 0.5, 0.75, 1.0), (rng.standard_normal((1, 5, 1, 1)),)
 
 
 def local_response_norm(

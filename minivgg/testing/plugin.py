@@ -97,8 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop counting."""
-    if config.stash.get(_tally, None) in observers:
-        observers.remove(config.stash[_tally])
+    observers.remove(config.stash[_tally])
 
 
 @pytest.hookimpl(wrapper=True)

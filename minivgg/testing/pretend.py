@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..backend.arrays import register
 
 __all__ = ["Array", "Module", "pretend", "synchronisations", "xp"]
@@ -93,6 +94,8 @@ class Array:
 
 def _binary(name: str) -> Callable[[Array, Any], Any]:
     def method(self: Array, other: Any) -> Any:
+        if isinstance(other, Tensor):  # which has the reflected operator
+            return NotImplemented
         result = getattr(self._values, name)(_unwrap(other))
         return self if result is self._values else _wrap(result)
 

@@ -63,8 +63,9 @@ def contract(us: Sequence[Any], arrays: Sequence[Any]) -> float:
     return sum(float(np.vdot(u, a)) for u, a in zip(us, arrays, strict=True))
 
 
-def _tensors(at: Arrays) -> list[Tensor]:
-    return [Tensor(a, requires_grad=True) for a in at]
+def _tensors(at: Arrays, copies: bool = False) -> list[Tensor]:
+    """Leaves; of copies, where a rule that writes into what it reads could spoil the point."""
+    return [Tensor(a.copy() if copies else a, requires_grad=True) for a in at]
 
 
 def _pull(ys: Sequence[Tensor], xs: Sequence[Tensor], us: Sequence[Any], create_graph: bool = False) -> list[Any]:
@@ -86,8 +87,8 @@ def first_order(function: Function, arrays: Arrays, rng: np.random.Generator) ->
         return [y.data for y in ys], watch.pattern(ys)
 
     def pull(at: Arrays, us: Arrays) -> Arrays:
-        xs = _tensors(at)
-        return _pull(function(xs), xs, us)
+        xs = _tensors(at, copies=True)
+        return _pull(function(xs), xs, [u.copy() for u in us])
 
     weights = [rng.standard_normal(y.shape) for y in function(_tensors(arrays))]
     return Problem(function.names, arrays, weights, evaluate, pull)
@@ -104,7 +105,7 @@ def second_order(function: Function, arrays: Arrays, rng: np.random.Generator) -
         return _pull(ys, xs, at[n:]), watch.pattern(ys)
 
     def pull(at: Arrays, vs: Arrays) -> Arrays:
-        xs, us = _tensors(at[:n]), _tensors(at[n:])
+        xs, us = _tensors(at[:n], copies=True), _tensors(at[n:], copies=True)
         gradients = _pull(function(xs), xs, us, create_graph=True)
         total = Tensor(np.zeros(()))
         for g, v in zip(gradients, vs, strict=True):

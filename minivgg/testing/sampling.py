@@ -16,6 +16,7 @@ from .stencil import STEPS, Kink, Slope, best, curve, descend, slope
 
 __all__ = ["Sampler", "place_of"]
 
+_UNIT_ROUNDING = 1e-15
 _MOST_ROWS = 64  # of a Jacobian
 _MOST_KINKS = 100  # met before single elements are given up
 _SPIKE_ELEMENTS = 8  # of each input, moved to find the step
@@ -32,7 +33,9 @@ class Sampler:
         self.outputs, self.pattern = problem.evaluate(problem.arrays)
         self.gradient = problem.pull(problem.arrays, problem.weights)
         absolute = [np.abs(u) for u in problem.weights]
+        weight = sum(float(u.sum()) for u in absolute)
         self.size = contract(absolute, [np.abs(y) for y in self.outputs])
+        self.floor = _UNIT_ROUNDING * weight if self.size < 100 * _UNIT_ROUNDING * weight else 0.0  # a function that is 0: 1 − 1, say
         self.zero = 1e-12 * max((float(np.abs(g).max()) for g in self.gradient if g.size), default=0.0)  # but for rounding
         self.confirmed = 0
         largest, start = (1e-5, 1e-5) if self.pattern else (STEPS[0], 1e-3)  # near kinks larger steps would cross many
@@ -87,12 +90,13 @@ class Sampler:
             return point
         moved = [(g, v) for g, v in zip(self.gradient, vector, strict=True) if v is not None]
         analytic = contract([v for _, v in moved], [g for g, _ in moved])
-        error = max(point.error, self.noise if step == self.step else 0.0)
+        error = max(point.error, self.noise if step == self.step else 0.0, self.floor)
         points: dict[float, Slope | Kink] = {}
         agrees = abs(point.value - analytic) <= RELATIVE * abs(analytic) + SAFETY * error
         if self.confirmed < _CONFIRMED and (not agrees or SAFETY * error > self._resolution()):
             points = curve(self.problem, vector, self.pattern)
             point, error = best(points) or (point, error)
+            error = max(error, self.floor)
         alone = [name for name, v in zip(self.problem.names, vector, strict=True) if v is not None]
         operand = alone[0] if len(alone) == 1 else ""
         shown = {k: p.error if isinstance(p, Slope) else None for k, p in points.items()}
@@ -103,8 +107,9 @@ class Sampler:
         return point, Comparison(where, point.value, analytic, allowed, shown, point.step, SAFETY * error, operand)
 
     def _resolution(self) -> float:
-        """The noise above which a comparison proves nothing: small against the derivatives met so far, or against rounding."""
-        return _RESOLUTION * max(self.scale, 0.1 * self.size)
+        """The noise above which a comparison proves nothing: small against the derivatives met so far, against the rounding of
+        the outputs, or, for a function that is 0, against that of numbers of size one."""
+        return max(_RESOLUTION * max(self.scale, 0.1 * self.size), 100 * SAFETY * self.floor)
 
     def _rows(self) -> list[Arrays] | None:
         """The Jacobian by the rules, a row for each output; None if there are many outputs."""
@@ -121,7 +126,7 @@ class Sampler:
     def _compare_outputs(self, where: str, point: Slope, analytic: Any) -> None:
         """Compare the derivatives of all outputs by one element; the pair that differs most is kept."""
         numeric, noise = (np.concatenate([a.reshape(-1) for a in arrays]) for arrays in (point.outputs, point.noise))
-        allowed = RELATIVE * np.abs(analytic) + SAFETY * (noise + max(point.error, self.noise))
+        allowed = RELATIVE * np.abs(analytic) + SAFETY * (noise + max(point.error, self.noise, self.floor))
         excess = np.abs(numeric - analytic) - allowed
         j = int(np.argmax(np.where(np.isnan(excess), np.inf, excess)))
         place = f"{where} to output {j}"

@@ -103,12 +103,13 @@ def descend(problem: Problem, vector: Sequence[Any], centre: Pattern, start: flo
 def best(points: dict[float, Slope | Kink]) -> tuple[Slope, float] | None:
     """(the most exact point of a curve, its error), None if all cross kinks.
 
-    Rounding grows as 1/h. So noise seen at a smaller step, scaled, is noise here, should two values agree by luck.
+    Rounding grows as 1/h. So noise seen at a smaller step, or at the next larger one, scaled, is noise here, should two values
+    agree by luck.
     """
     found: tuple[Slope, float] | None = None
     for point in points.values():
         if isinstance(point, Slope):
-            error = max(p.error * p.step / point.step for p in points.values() if isinstance(p, Slope) and p.step <= point.step)
+            error = max(p.error * p.step / point.step for p in points.values() if isinstance(p, Slope) and p.step < 11.0 * point.step)
             if found is None or error < found[1]:
                 found = point, error
     return found

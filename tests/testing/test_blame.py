@@ -140,6 +140,12 @@ def test_values_that_cannot_be_found_are_said() -> None:
     assert not blame(lost).ok and blame(compute).ok
 
 
+def test_a_constant_that_the_result_depends_on_is_not_guessed() -> None:
+    """The numerator of a quotient is dropped, since its rule reads the quotient: the division is listed as unchecked."""
+    w = Tensor(RNG.uniform(1.0, 2.0, 3), requires_grad=True)
+    assert [type(s.op).__name__ for s in blame((np.ones(3) / w).sum()).unchecked] == ["Divide"]
+
+
 def test_an_op_at_nan_is_said() -> None:
     """A value of NaN cannot be checked; the others are."""
     x = Tensor(np.array([-1.0, 2.0]), requires_grad=True)

@@ -81,3 +81,9 @@ def test_a_wrong_label_on_a_device_gives_nan_not_a_number() -> None:
     """Where nobody waits for an answer, a label out of range makes the loss NaN, never a plausible value."""
     loss = ops.cross_entropy(gpu.pretend(np.zeros((2, 3))), gpu.pretend(np.array([0, 7])))
     assert np.isnan(float(loss))
+
+
+def test_a_tensor_on_the_right_of_a_device_array_takes_over() -> None:
+    """Array − Tensor is a tensor on the device, as it is on NumPy."""
+    y = gpu.pretend(np.array([3.0])) - mv.Tensor(gpu.pretend(np.array([1.0])), requires_grad=True)
+    assert isinstance(y, mv.Tensor) and y.data.get().tolist() == [2.0]

@@ -9,7 +9,7 @@ import pytest
 
 from minivgg import nn, ops
 from minivgg.autograd.core import Op, Tensor, op
-from minivgg.testing import check_gradients, check_model
+from minivgg.testing import Outcome, check_gradients, check_model, pattern
 
 RNG = np.random.default_rng(2)
 
@@ -99,9 +99,10 @@ def test_rules_that_are_not_linear_in_the_cotangent_are_seen_output_by_output() 
 
 
 def test_a_function_whose_domain_ends_near_by_is_checked_inside() -> None:
-    """log at 0.05: the largest steps leave its domain, which is no mismatch."""
-    report = check_gradients(ops.log, np.array([0.05, 0.3, 1.0]))
+    """The root of 0.002: larger steps leave its domain, which is no mismatch."""
+    report = check_gradients(ops.sqrt, np.array([2e-3]), order=1)
     assert report.ok, str(report)
+    assert report.sections[0].outcome.step < 1e-3
 
 
 def test_a_selection_by_a_mask_is_a_kink() -> None:
@@ -163,3 +164,53 @@ def test_layers_of_ones_own_are_functions_too() -> None:
     """A module is called like a function; its input is named after forward's parameter or its position."""
     report = check_gradients(nn.Sequential(nn.Linear(3, 2), nn.ReLU()).to(dtype="float64"), RNG.standard_normal((2, 3)), order=1)
     assert report.ok
+
+
+def test_many_outputs_are_compared_by_random_cotangents_alone() -> None:
+    """Six inputs with 120 outputs: no Jacobian is built, the elements are still compared."""
+    x = RNG.standard_normal((6, 1))
+    report = check_gradients(lambda x: ops.exp(x) * np.ones((6, 20)), x, order=1)
+    assert report.ok and report.sections[0].outcome.coordinates == 6
+    assert not any("to output" in c.where for c in report.sections[0].outcome.comparisons)
+
+
+def test_a_function_that_is_zero_is_right_up_to_rounding() -> None:
+    """log Σ soft-max is 0 everywhere: what is left of value and gradient is rounding, and no contradiction."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal(3)
+        report = check_gradients(lambda x: ops.logsumexp(ops.log_softmax(x)), x, seed=seed)
+        assert report.ok, str(report)
+
+
+def test_a_result_cut_off_from_all_inputs_is_wrong() -> None:
+    """Nothing was recorded: the gradient 0 is compared with the differences, and is wrong."""
+    report = check_gradients(lambda x: Tensor(x.data * 2.0), RNG.standard_normal(3), order=1)
+    assert not report.ok and "detached operand" in str(report)
+
+
+def test_a_branch_on_values_is_a_kink() -> None:
+    """A function that takes another branch has decisions of another shape there."""
+
+    def branch(x: Tensor) -> Tensor:
+        return ops.relu(x).sum() if x.data[0] > 0 else ops.relu(x[1:]).sum()
+
+    report = check_gradients(branch, np.array([1e-7, 1.0, 2.0]), order=1)
+    assert any("(of another shape)" in kink for kink in report.kinks)
+
+
+def test_the_pattern_of_a_function_lists_its_decisions() -> None:
+    """Place and decisions of every op with kinks, of one result or several."""
+    x = Tensor(np.array([1.0, -1.0]), requires_grad=True)
+    assert [(place, made.tolist()) for place, made in pattern(ops.relu, x)] == [("Relu", [True, False])]
+    assert len(pattern(lambda x: (ops.relu(x), ops.relu(-x)), x)) == 2
+    assert pattern(ops.exp, x) == []
+
+
+def test_equal_arrays_differ_by_shape_too() -> None:
+    """A comparison of arrays of two shapes fails; one of empty arrays compares nothing."""
+    outcome = Outcome()
+    outcome.equal("y", np.ones(2), np.ones(3), 1.0)
+    assert not outcome.ok and "shape (2,) against (3,)" in outcome.wrong[0].where
+    outcome = Outcome()
+    outcome.equal("y", np.ones(0), np.ones(0), 1.0)
+    assert outcome.comparisons == [] and not outcome.ok
