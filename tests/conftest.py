@@ -9,6 +9,8 @@ from hypothesis import settings
 from minivgg.backend.device import Device
 from minivgg.errors import DeviceError
 
+from .gate.printing import report_gate
+
 pytest_plugins = ["pytester"]
 
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
@@ -17,7 +19,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say which array libraries really ran: "all green" must not mean "never tried"."""
+    """Print which planted bugs were rejected by what, and which array libraries really ran: "all green" must not mean "never
+    tried"."""
+    report_gate(terminalreporter)
     try:
         cupy = f"CuPy on {Device('cuda')}"
     except DeviceError as error:

@@ -156,6 +156,7 @@ class Sampler:
             yield place_of(self.problem.names[i], index), i, index
 
     def kink(self, where: str, kink: Kink) -> None:
+        """Note a sample that another one replaces."""
         self.outcome.kinks.append(f"kink at {kink.place}, met at {where}: another sample took its place")
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from .page import PAGE, Findings
 
+__all__ = ["report_gate"]
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+
+def report_gate(terminalreporter: Any) -> None:
     """Print what the tests recorded; their properties arrive here from all worker processes. With GATE_WRITE in the
     environment, the command that was run, the page is written, too."""
     findings = Findings()
