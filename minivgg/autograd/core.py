@@ -177,6 +177,8 @@ def _pull(node: Node, gy: Any, needed: set[Node], record: bool) -> list[tuple[No
             gradients = [_apply(node, i, gy, record) if want else None for i, want in enumerate(wanted)]
         for parent, gx, shape in zip(node.parents, gradients, node.shapes, strict=True):
             if parent in needed and parent is not None:
+                if not hasattr(gx, "shape"):
+                    raise GraphError(f"a rule must return an array or a tensor of its operand's shape {shape}, but returned {gx!r:.40}.")
                 gx = sum_to(gx, shape)  # undoes broadcasting
                 gx = cast(gx, parent.dtype)
                 if mode.state.finite:

@@ -68,4 +68,5 @@ __getattr__, __dir__ = lazy_names(
         "report": ("GradientReport", "Section"),
     },
     first="minivgg.ops",  # gives Tensor its operators
+    modules=["strategies"],
 )

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..autograd.op import Op
 from ..backend.random import stream
 from ..errors import ConfigError
 from .outcome import Comparison, Outcome
-from .overlay_switch import title, with_and_without_kernels
-from .problem import Arrays, Problem, contract, first_order
+from .overlay_switch import checking, title, with_and_without_kernels
+from .problem import Arrays, Function, Problem, contract, first_order
 from .refusals import prepare, subject_of
 from .report import GradientReport, Section
 
@@ -23,20 +22,20 @@ _BOUND = 1e-12
 
 
 def check_adjoint(
-    f: Callable[..., Any], *inputs: Any, linear_in: Sequence[Sequence[int]] | None = None, trials: int = 4, seed: int = 0
+    f: Callable[..., Any], *inputs: Any, linear_in: Sequence[Sequence[int | str]] | None = None, trials: int = 4, seed: int = 0
 ) -> GradientReport:
     """Compare ⟨A x, v⟩ with ⟨x, Aᵀ v⟩ for random x and v, A being the linear part of f and Aᵀ its rules, to 1e-12.
 
-    linear_in: sets of inputs (by position) in which f is jointly linear, the others held as given; each set is a map of
+    linear_in: sets of inputs (positions or names) in which f is jointly linear, the others held as given; each set is a map of
     its own. By default an op's `linear`, and for any other function all float64 inputs together. f may have a constant
     part. Raises ConfigError if f is not linear in such a set, and what `check_gradients` raises for bad inputs.
     """
     function, values = prepare(f, inputs, None)
-    sets = [tuple(s) for s in linear_in] if linear_in is not None else _declared(f, function.free)
+    sets = _given(function, linear_in) if linear_in is not None else _declared(f, function.free)
     if not sets:
         raise ConfigError(f"{subject_of(f)} declares no operands in which it is linear; name them: linear_in=[[0]].")
     sections = []
-    with mode.frozen_state():
+    with checking():
         problem = first_order(function, values, stream(seed, "adjoint"))
         for kernels, note in with_and_without_kernels(lambda: problem.pull(values, problem.weights)):
             for positions in sets:
@@ -46,6 +45,17 @@ def check_adjoint(
                 outcome = _compare(problem, chosen, names, trials, rng)
                 sections.append(Section(f"adjoint of the map of {names}, {title(kernels)}", outcome, kernels, note))
     return GradientReport(subject_of(f), tuple(sections))
+
+
+def _given(function: Function, linear_in: Any) -> list[tuple[int, ...]]:
+    """The sets as positions; ConfigError unless each holds differentiated inputs, each once."""
+    known = {key: i for i in function.free for key in (i, function.all_names[i])}
+    sets = [tuple(known.get(key, -1) for key in s) if isinstance(s, (list, tuple, set)) else () for s in linear_in]
+    if not sets or any(not s or -1 in s or len(set(s)) < len(s) for s in sets):
+        raise ConfigError(
+            f"linear_in must be sets of differentiated inputs, [[0], [1, 2]] or [['x']] say, out of {list(known)}, but is {linear_in!r}."
+        )
+    return sets
 
 
 def _declared(f: Any, free: Sequence[int]) -> list[tuple[int, ...]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd import mode
 from ..backend.random import stream
 from ..errors import ConfigError
 from .outcome import Outcome
-from .overlay_switch import title, with_and_without_kernels
+from .overlay_switch import checking, title, with_and_without_kernels
 from .problem import Function, first_order, second_order
 from .refusals import prepare, subject_of
 from .report import GradientReport, Section
@@ -31,7 +30,7 @@ def check_definition(f: Callable[..., Any], *inputs: Any, definition: Callable[.
     function, values = prepare(f, inputs, None)
     spelled = Function(definition, function.inputs, function.free, function.all_names)
     sections = []
-    with mode.frozen_state():
+    with checking():
         first = first_order(function, values, stream(seed, "definition"))
         for kernels, note in with_and_without_kernels(lambda: first.pull(values, first.weights)):
             outcome = Outcome()

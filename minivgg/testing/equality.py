@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..autograd.core import grad
 from ..autograd.tensor import Tensor
 from ..backend.arrays import to_numpy
@@ -17,8 +16,8 @@ from ..errors import ConfigError, nearest
 from . import pretend as pretend_gpu
 from .memory import layouts
 from .outcome import Comparison, Outcome
-from .overlay_switch import title, with_and_without_kernels
-from .problem import Function
+from .overlay_switch import checking, title, with_and_without_kernels
+from .problem import Function, joined
 from .refusals import prepare, subject_of
 from .report import GradientReport, Section
 
@@ -29,14 +28,14 @@ _BOUND = 1e-12
 
 def check_layouts(f: Callable[..., Any], *inputs: Any, seed: int = 0) -> GradientReport:
     """Compare values and gradients when all operands are stored in C order with those in Fortran order, channels-last, with
-    gaps, with negative strides, at an offset, and read-only; the same of the cotangent; and broadcast views (a stride of 0), of
-    operands and cotangent, with their copies. To 1e-12.
+    gaps, with negative strides, at an offset, and read-only; the same of the cotangent, but for
+    read-only; and broadcast views (a stride of 0), of operands and cotangent, with their copies. To 1e-12.
 
     Integer and boolean arrays among the inputs change their layout, too. Raises what `check_gradients` raises for bad inputs.
     """
     function = prepare(f, inputs, None)[0]
     sections = []
-    with mode.frozen_state():
+    with checking():
         for kernels, note in with_and_without_kernels(lambda: _derivatives(function, function.inputs, seed, 1)):
             outcome = Outcome()
             expected = _derivatives(function, function.inputs, seed, 1)
@@ -50,7 +49,8 @@ def check_layouts(f: Callable[..., Any], *inputs: Any, seed: int = 0) -> Gradien
                     found = _derivatives(function, function.inputs, seed, 1, gy=gy)
                     _compare(outcome, f"cotangent, {name}", function.names, expected, found)
             copied, viewed = (_derivatives(function, xs, seed, 1) for xs in (copies, views))
-            _compare(outcome, "broadcast", function.names, copied, viewed)
+            if all(np.isfinite(a).all() for a in copied):  # equal rows may lie outside the domain
+                _compare(outcome, "broadcast", function.names, copied, viewed)
             ones = np.ones(expected[0].shape)
             view = np.lib.stride_tricks.as_strided(np.ones(1), ones.shape, (0,) * ones.ndim)
             copied, viewed = (_derivatives(function, function.inputs, seed, 1, gy=gy) for gy in (ones, view))
@@ -72,9 +72,10 @@ def check_backend(f: Callable[..., Any], *inputs: Any, backend: str = "pretend",
     function = prepare(f, inputs, None)[0]
     move = pretend_gpu.pretend if backend == "pretend" else Device("cuda").asarray
     outcome = Outcome()
-    with mode.frozen_state():
+    with checking():
         expected = _derivatives(function, function.inputs, seed, 2)
-        moved = [move(x) if isinstance(x, np.ndarray) else x for x in function.inputs]
+        plain = [x.data if isinstance(x, Tensor) else x for x in function.inputs]
+        moved = [move(x) if isinstance(x, np.ndarray) else x for x in plain]
         before = pretend_gpu.synchronisations
         found = _derivatives(function, moved, seed, 2, move)
         waits = pretend_gpu.synchronisations - before
@@ -93,15 +94,16 @@ def _stored(inputs: Sequence[Any]) -> Iterator[tuple[str, list[Any]]]:
 def _derivatives(
     function: Function, inputs: Sequence[Any], seed: int, order: int, move: Callable[[Any], Any] = lambda a: a, gy: Any = None
 ) -> list[Any]:
-    """[value, gradients …, second derivatives along random vectors …] of the first result, on the inputs' own device. The
+    """[value, gradients …, second derivatives along random vectors …] (several results joined), on the inputs' own device. The
     cotangent gy is random, unless given."""
     again = Function(function.f, inputs, function.free, function.all_names)
     xs = [Tensor(inputs[i], requires_grad=True) for i in function.free]
-    y = again(xs)[0]
+    y = joined(again(xs))
     rng = stream(seed, "derivatives")
     drawn = move(rng.standard_normal(y.shape))
     gy = drawn if gy is None else gy
-    found = [y.data, *grad(y, xs, gy)]
+    with np.errstate(all="ignore"):
+        found = [y.data, *grad(y, xs, gy)]
     if order == 2:
         cotangent = Tensor(gy, requires_grad=True)
         total = Tensor(move(np.zeros(())))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..backend.random import stream
 from ..errors import ConfigError
 from .blocks import compare_blocks
 from .consistency import compare_repeated
 from .diagnosis import diagnose, gather, sampled
 from .outcome import Outcome
-from .overlay_switch import title, with_and_without_kernels
+from .overlay_switch import checking, title, with_and_without_kernels
 from .problem import Arrays, Function, Problem, first_order, second_order
 from .refusals import prepare, refuse_gradient, subject_of
 from .report import GradientReport, Section
@@ -36,7 +36,8 @@ def check_gradients(
     """Compare the gradients of f at `inputs` with five-point finite differences.
 
     f is an op or a function of tensors that returns a tensor, or several. float64 arrays among the inputs are
-    differentiated; whole numbers, truths and other values are held constant. Results are weighted by random cotangents,
+    differentiated; whole numbers, truths and other values are held constant, and so are parameters of a module (to check
+    them too: `nn.functional_call`, as `check_model` does). Results are weighted by random cotangents,
     since a cotangent of ones is blind for soft-max, batch norm and whatever else has a constant sum.
 
     Up to `coordinates` elements are compared one by one, at order 1 output by output if these are all; larger inputs in
@@ -51,11 +52,16 @@ def check_gradients(
     into its inputs or computes in float32; GraphError if nothing is differentiated, the function returns no tensor or
     ignores an input; NumericalError for NaN and Inf in inputs, values or gradients.
     """
-    if order not in {1, 2}:
+    if order not in (1, 2):
         raise ConfigError(f"order must be 1 or 2, but is {order!r}.")
+    for name, count in {"seed": seed, "coordinates": coordinates, "directions": directions}.items():
+        if not isinstance(count, Integral) or count < 0:
+            raise ConfigError(f"{name} must be a whole number ≥ 0, but is {count!r}.")
+    if not isinstance(miss, Real) or not 0 <= miss <= 1:
+        raise ConfigError(f"miss must be a probability in [0, 1], but is {miss!r}.")
     function, values = prepare(f, inputs, names)
     sections = []
-    with mode.frozen_state():
+    with checking():
         for kernels, note in with_and_without_kernels(lambda: _run_once(function, values)):
             for k in range(1, order + 1):
                 rng = stream(seed, "check", k)
@@ -81,6 +87,7 @@ def _compare(problem: Problem, rng: np.random.Generator, coordinates: int, direc
     if not sampler.coordinates(coordinates, jacobian):
         compare_blocks(sampler, miss)
     sampler.directions(directions)
+    sampler.look_for_the_drowned()
     outcome = sampler.outcome
     for i, name in enumerate(problem.names) if outcome.wrong else ():
         evidence = gather(problem, i, sampler.gradient[i], sampler.step, sampler.pattern) or sampled(outcome.comparisons, name)

@@ -69,6 +69,8 @@ def pattern(f: Any, *tensors: Any) -> Pattern:
 
 def first_difference(a: Pattern, b: Pattern) -> str | None:
     """Where two patterns of one function first differ, as "features.4[0, 2, 1, 3]"; None if they are equal."""
+    if len(a) != len(b):
+        return "a branch: the function takes another path"
     for (place, before), (_, after) in zip(a, b, strict=True):
         if before.shape != after.shape:
             return f"{place} (of another shape)"

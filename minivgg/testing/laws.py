@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..autograd.core import grad
 from ..autograd.tensor import Tensor
 from ..backend.random import stream
+from ..errors import ShapeError
 from .outcome import Comparison, Outcome
-from .overlay_switch import title, with_and_without_kernels
-from .problem import Function
+from .overlay_switch import checking, title, with_and_without_kernels
+from .problem import Function, joined
 from .refusals import prepare, subject_of
 from .report import GradientReport, Section
 
@@ -57,9 +57,16 @@ def check_loss(f: Callable[..., Any], logits: Any, targets: Any, seed: int = 0) 
     """The laws of soft-max cross-entropy, f(logits (N, C), targets (N,)): each row of the gradient sums to 0; a constant added
     to a row changes nothing; nor does another order of the images, or of the classes; the pullback is linear."""
     rng = stream(seed, "loss")
+    logits, targets = _plain(logits), np.asarray(_plain(targets))
+    if getattr(logits, "ndim", 0) != 2 or targets.shape != logits.shape[:1] or targets.dtype.kind not in "iu":
+        raise ShapeError(
+            f"check_loss needs logits (N, C) and whole-number targets (N,), but got {getattr(logits, 'shape', type(logits).__name__)} "
+            f"and {targets.dtype} {targets.shape}."
+        )
     n, c = logits.shape
     shift, order, classes = rng.standard_normal((n, 1)), rng.permutation(n), rng.permutation(c)
-    renamed = np.argsort(classes)[targets]  # class k stands at the place where `classes` is k
+    inside = (targets >= 0) & (targets < c)  # others stand for no class
+    renamed = np.where(inside, np.argsort(classes)[np.where(inside, targets, 0)], targets)  # class k is where `classes` is k
     rows = [np.eye(n)[:, [i]] * np.ones((n, c)) for i in range(n)]
     shuffled = Function(lambda x, t: f(x[order], np.asarray(t)[order]), [logits, targets], [0], ["logits"])
     permuted = Function(lambda x: f(x[:, classes], renamed), [logits], [0], ["logits"])
@@ -78,6 +85,9 @@ def check_norm(f: Callable[..., Any], x: Any, *parameters: Any, bound: float = 1
     `bound`, as ε breaks the second a little); a constant added to a channel changes nothing; images in another order come
     out in that order; the pullback is linear."""
     rng = stream(seed, "norm")
+    x = _plain(x)
+    if getattr(x, "ndim", 0) < 2 or bool((x.std((0, *range(2, x.ndim))) == 0).any()):
+        raise ShapeError("check_norm needs images or rows x (N, C, …) in which no channel is constant.")
     axes = (0, *range(2, x.ndim))
     channels = [np.eye(x.shape[1])[k].reshape((1, -1) + (1,) * (x.ndim - 2)) * np.ones(x.shape) for k in range(x.shape[1])]
     normal = (x - x.mean(axes, keepdims=True)) / x.std(axes, keepdims=True)
@@ -92,10 +102,14 @@ def check_norm(f: Callable[..., Any], x: Any, *parameters: Any, bound: float = 1
     return _check(f, (x, *parameters), laws, seed)
 
 
+def _plain(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
 def _check(f: Callable[..., Any], inputs: Sequence[Any], laws: dict[str, Law], seed: int) -> GradientReport:
     function = prepare(f, inputs, None)[0]
     sections = []
-    with mode.frozen_state():
+    with checking():
         for kernels, note in with_and_without_kernels(lambda: _gradients(function, seed)):
             for name, law in laws.items():
                 law(function, outcome := Outcome(), seed)
@@ -110,7 +124,7 @@ def _tensors(function: Function) -> list[Tensor]:
 def _gradients(function: Function, seed: int, before: Any = None, after: Any = None) -> list[Any]:
     """[value, gradients …] of after(f(before(x), …)) for a random cotangent."""
     xs = _tensors(function)
-    y = function([before(xs[0]) if before else xs[0], *xs[1:]])[0]
+    y = joined(function([before(xs[0]) if before else xs[0], *xs[1:]]))
     y = after(y) if after else y
     return [y.data, *grad(y, xs, stream(seed, "laws").standard_normal(y.shape))]
 
@@ -136,7 +150,7 @@ def _against(other: Function, after: Callable[[Any], Any]) -> Law:
 
 def _linear(function: Function, outcome: Outcome, seed: int) -> None:
     xs = _tensors(function)
-    y = function(xs)[0]
+    y = joined(function(xs))
     rng = stream(seed, "cotangents")
     u, v = rng.standard_normal(y.shape), rng.standard_normal(y.shape)
     apart, together = (grad(y, xs, w) for w in (u, v)), grad(y, xs, 2.0 * u - 3.0 * v)

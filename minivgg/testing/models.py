@@ -7,6 +7,7 @@ from typing import Any
 from .. import models, nn, ops
 from ..autograd import mode
 from ..backend.random import stream
+from ..errors import ConfigError
 from .gradients import check_gradients
 from .report import GradientReport
 
@@ -22,6 +23,8 @@ def check_model(name: str, *, order: int = 1, seed: int = 0, coordinates: int = 
     the images, all elements in blocks, and `directions` directions of unit length, with the overlay's kernels and without.
     Samples that cross a kink are reported, replaced and counted. Running statistics and dropout masks stay fixed.
     """
+    if batch < 1:
+        raise ConfigError(f"batch must be at least one image, but is {batch}.")
     model = models.build(name, num_classes=5, in_channels=3, image_size=32, width=_CHANNELS / 64, head="paper", seed=seed)
     model.to(dtype="float64")
     rng = stream(seed, "check model", name)

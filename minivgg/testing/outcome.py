@@ -49,7 +49,8 @@ class Comparison:
 class Outcome:
     """Comparisons made; kinks met on the way, each at a sample that another replaced; what was wrong, in words; the
     probability that one wrong element would be missed (None if all were compared); how many elements were compared one
-    by one; and the noise above which a comparison proves nothing."""
+    by one; the noise above which a comparison proves nothing; and the inputs of which all are
+    smaller than their noise."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     kinks: list[str] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Outcome:
     coordinates: int = 0
     step: float = 0.0
     resolution: float = float("inf")
+    drowned: list[str] = field(default_factory=list)
 
     def equal(self, where: str, expected: Any, found: Any, relative: float, unit: float = 1.0) -> None:
         """Compare two arrays: differences up to `relative` times the largest magnitude, or `unit` if that is larger, count as
@@ -79,7 +81,7 @@ class Outcome:
     @property
     def unresolved(self) -> list[Comparison]:
         """Those that agree only since the finite differences are too rough to disagree with anything."""
-        return [c for c in self.comparisons if c.ok and c.noise > self.resolution]
+        return [c for c in self.comparisons if c.ok and (c.noise > self.resolution or c.operand in self.drowned)]
 
     @property
     def ok(self) -> bool:

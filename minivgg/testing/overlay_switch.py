@@ -8,7 +8,7 @@ from typing import Any
 
 from ..autograd import mode
 
-__all__ = ["title", "with_and_without_kernels"]
+__all__ = ["checking", "title", "with_and_without_kernels"]
 
 
 def with_and_without_kernels(run: Callable[[], Any]) -> Iterator[tuple[bool, str]]:
@@ -20,6 +20,13 @@ def with_and_without_kernels(run: Callable[[], Any]) -> Iterator[tuple[bool, str
         yield True, ""
     with mode.reference():
         yield False, "" if served else "; no kernel ran"
+
+
+@contextmanager
+def checking() -> Iterator[None]:
+    """What every check runs in: layers keep their state, and graphs are recorded, whatever surrounds the check."""
+    with mode.frozen_state(), mode.enable_grad():
+        yield
 
 
 def title(kernels: bool) -> str:

@@ -104,9 +104,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Check the op of a marked test before the test's body."""
     item.config.stash[_tally].wrong.clear()
-    marker = item.get_closest_marker("gradients")
-    if marker is not None and marker.kwargs.get("op") is not None:
-        check_marked(item.config, **marker.kwargs)
+    for marker in item.iter_markers("gradients"):
+        unknown = sorted(marker.kwargs.keys() - {"op", "order", "cases"})
+        if marker.args or unknown or (marker.kwargs and "op" not in marker.kwargs):
+            given = ", ".join([*map(repr, marker.args), *(f"{name}=…" for name in marker.kwargs)])
+            raise pytest.UsageError(f"@pytest.mark.gradients takes op=, order= and cases=, by name, but got ({given}).")
+        if marker.kwargs:
+            check_marked(item.config, **marker.kwargs)
     return (yield)
 
 
@@ -150,6 +154,8 @@ def check_marked(config: pytest.Config, op: Any, order: int = 2, cases: int | No
     from ..autograd.op import Op
     from .gradients import check_gradients
 
+    if cases is not None and not (isinstance(cases, int) and cases > 0):
+        raise pytest.UsageError(f"@pytest.mark.gradients(cases=…) must be a whole number ≥ 1, but is {cases!r}.")
     if not (isinstance(op, type) and issubclass(op, Op)):
         raise pytest.UsageError(f"@pytest.mark.gradients(op=…) needs a subclass of minivgg.Op, but got {op!r}.")
     try:

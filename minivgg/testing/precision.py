@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..autograd.core import grad
 from ..autograd.tensor import Tensor
 from ..backend.random import stream
-from ..errors import ConfigError
+from ..errors import ConfigError, NumericalError
 from .kinks import first_difference, watch_kinks
 from .outcome import Comparison, Outcome
-from .overlay_switch import title, with_and_without_kernels
-from .problem import Function
+from .overlay_switch import checking, title, with_and_without_kernels
+from .problem import Function, joined
 from .refusals import prepare, subject_of
 from .report import GradientReport, Section
 
@@ -34,13 +33,16 @@ def check_precision(f: Callable[..., Any], *inputs: Any, bound: float = 1e-5, se
     """
     function, values = prepare(f, inputs, None)
     sections = []
-    with mode.frozen_state():
+    with checking():
         for kernels, note in with_and_without_kernels(lambda: _run(function, values, np.float64, seed)):
             outcome = Outcome()
             rng, at = stream(seed, "precision", "points"), values
             for _ in range(_TRIES):
-                at = [x.astype(np.float32).astype(np.float64) for x in at]  # a point that both precisions have
+                with np.errstate(all="ignore"):
+                    at = [x.astype(np.float32).astype(np.float64) for x in at]  # a point that both precisions have
                 (low, pattern32), (high, pattern64) = (_run(function, at, dtype, seed) for dtype in (np.float32, np.float64))
+                if not all(np.isfinite(a).all() for a in low):
+                    raise NumericalError("value or gradient leaves the range of float32 (1e-38 to 3e38): check at a smaller point.")
                 crossed = first_difference(pattern64, pattern32)
                 if crossed is None:
                     _compare(outcome, ["value", *(f"gradient of {name}" for name in function.names)], low, high, bound)
@@ -52,10 +54,11 @@ def check_precision(f: Callable[..., Any], *inputs: Any, bound: float = 1e-5, se
 
 
 def _run(function: Function, values: Sequence[Any], dtype: Any, seed: int) -> tuple[list[Any], Any]:
-    """([value, gradients …] in float64 arrays, pattern) of the first result, computed in `dtype`."""
-    xs = [Tensor(x.astype(dtype), requires_grad=True) for x in values]
+    """([value, gradients …] in float64 arrays, pattern) (several results joined), computed in `dtype`."""
+    with np.errstate(all="ignore"):
+        xs = [Tensor(x.astype(dtype), requires_grad=True) for x in values]
     with watch_kinks() as watch:
-        y = function(xs)[0]
+        y = joined(function(xs))
     if y.dtype != dtype:
         raise ConfigError(
             f"the function's result is {y.dtype} though its inputs are {np.dtype(dtype)}: it holds constants or parameters of that dtype. "

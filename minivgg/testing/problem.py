@@ -15,9 +15,10 @@ import numpy as np
 from ..autograd.core import grad
 from ..autograd.tensor import Tensor
 from ..errors import GraphError
+from ..ops.shaping import concatenate, reshape
 from .kinks import Pattern, watch_kinks
 
-__all__ = ["Arrays", "Function", "Problem", "contract", "first_order", "second_order"]
+__all__ = ["Arrays", "Function", "Problem", "contract", "first_order", "joined", "second_order"]
 
 Arrays = list[Any]
 
@@ -61,6 +62,11 @@ class Problem:
 def contract(us: Sequence[Any], arrays: Sequence[Any]) -> float:
     """Σ ⟨u, a⟩."""
     return sum(float(np.vdot(u, a)) for u, a in zip(us, arrays, strict=True))
+
+
+def joined(ys: Sequence[Tensor]) -> Tensor:
+    """Several results as one row; one result as it is."""
+    return ys[0] if len(ys) == 1 else concatenate([reshape(y, (-1,)) for y in ys])
 
 
 def _tensors(at: Arrays, copies: bool = False) -> list[Tensor]:

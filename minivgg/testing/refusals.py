@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import mode
 from ..autograd.core import reachable
 from ..autograd.op import Op, rule_of
 from ..autograd.tensor import Tensor
 from ..errors import ConfigError, GraphError, NumericalError
+from .overlay_switch import checking
 from .problem import Arrays, Function, Problem
 
 __all__ = ["prepare", "refuse_gradient", "subject_of"]
@@ -28,7 +28,11 @@ def input_names(f: Callable[..., Any], count: int, names: Sequence[str] | None) 
     if isinstance(f, Op) and not f.variadic:
         found = list(f.operands)
     elif not isinstance(f, Op):
-        found = [p.name for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        try:
+            parameters = list(inspect.signature(f).parameters.values())
+        except (TypeError, ValueError):  # some built-ins have none
+            parameters = []
+        found = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [found[i] if i < len(found) else f"input {i}" for i in range(count)]
 
 
@@ -77,11 +81,15 @@ def _refuse_overlap(names: Sequence[str], arrays: Sequence[Any], i: int, free: S
 
 def prepare(f: Callable[..., Any], inputs: Sequence[Any], names: Sequence[str] | None) -> tuple[Function, Arrays]:
     """(f as a function of its free inputs, copies of these), after everything that can be refused was looked for."""
-    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    if isinstance(f, type) or not callable(f):
+        remedy = f"Pass an op, {f.__name__}(…), not its class." if isinstance(f, type) else "The function comes first, then its inputs."
+        raise ConfigError(f"a check needs a function, a module or an op, but got {f!r:.60}. {remedy}")
+    arrays = [np.asarray(x) if isinstance(x, np.generic) else x.data if isinstance(x, Tensor) else x for x in inputs]
     all_names = input_names(f, len(arrays), names)
-    function = Function(f, arrays, free_inputs(f, arrays, all_names), all_names)
+    free = free_inputs(f, arrays, all_names)
+    function = Function(f, [arrays[i] if i in free else x for i, x in enumerate(inputs)], free, all_names)
     values = [np.array(arrays[i]) for i in function.free]
-    with mode.frozen_state():
+    with checking():
         refuse_function(function, values)
     return function, values
 

@@ -36,7 +36,8 @@ class Sampler:
         weight = sum(float(u.sum()) for u in absolute)
         self.size = contract(absolute, [np.abs(y) for y in self.outputs])
         self.floor = _UNIT_ROUNDING * weight if self.size < 100 * _UNIT_ROUNDING * weight else 0.0  # a function that is 0: 1 − 1, say
-        self.zero = 1e-12 * max((float(np.abs(g).max()) for g in self.gradient if g.size), default=0.0)  # but for rounding
+        largest_element = max((float(np.abs(g).max()) for g in self.gradient if g.size), default=0.0)
+        self.zero = max(1e-12 * largest_element, 100 * self.floor)  # gradients below that are 0 but for rounding
         self.confirmed = 0
         largest, start = (1e-5, 1e-5) if self.pattern else (STEPS[0], 1e-3)  # near kinks larger steps would cross many
         for _ in range(_SPIKES):
@@ -55,7 +56,7 @@ class Sampler:
         total = sum(a.size for a in self.problem.arrays)
         rows = self._rows() if jacobian and total <= most else None
         for where, i, index in self._elements():
-            if self.outcome.coordinates == most or len(self.outcome.kinks) > _MOST_KINKS + most:
+            if self.outcome.coordinates >= most or len(self.outcome.kinks) > _MOST_KINKS + most:
                 break  # with so many kinks, most elements lie at one
             vector: Arrays = [None] * len(self.problem.arrays)
             vector[i] = np.zeros(self.problem.arrays[i].shape)
@@ -74,6 +75,14 @@ class Sampler:
             if made < most:
                 made += self.sample(f"direction {i}", self._signs()) is not None
 
+    def look_for_the_drowned(self) -> None:
+        """Note the inputs whose gradient is not 0, and of which every comparison is smaller than its noise."""
+        for name, g in zip(self.problem.names, self.gradient, strict=True):
+            own = [c for c in self.outcome.comparisons if c.operand == name]
+            drowned = all(c.noise >= max(abs(c.numeric), abs(c.analytic)) for c in own)
+            if own and drowned and float(np.abs(g).max(initial=0.0)) > self.zero:
+                self.outcome.drowned.append(name)
+
     def sample(self, where: str, vector: Arrays) -> Slope | None:
         """Compare along `vector`; None if it crosses a kink, which is noted."""
         found = self.measure(where, vector, self.step)
@@ -90,13 +99,14 @@ class Sampler:
             return point
         moved = [(g, v) for g, v in zip(self.gradient, vector, strict=True) if v is not None]
         analytic = contract([v for _, v in moved], [g for g, _ in moved])
-        error = max(point.error, self.noise if step == self.step else 0.0, self.floor)
+        error = self._at_least_rounding(point, max(point.error, self.noise if step == self.step else 0.0))
         points: dict[float, Slope | Kink] = {}
         agrees = abs(point.value - analytic) <= RELATIVE * abs(analytic) + SAFETY * error
-        if self.confirmed < _CONFIRMED and (not agrees or SAFETY * error > self._resolution()):
+        drowned = SAFETY * error > 0.1 * max(abs(point.value), abs(analytic)) and abs(analytic) > self.zero
+        if self.confirmed < _CONFIRMED and (not agrees or drowned or SAFETY * error > self._resolution()):
             points = curve(self.problem, vector, self.pattern)
             point, error = best(points) or (point, error)
-            error = max(error, self.floor)
+            error = self._at_least_rounding(point, error)
         alone = [name for name, v in zip(self.problem.names, vector, strict=True) if v is not None]
         operand = alone[0] if len(alone) == 1 else ""
         shown = {k: p.error if isinstance(p, Slope) else None for k, p in points.items()}
@@ -105,6 +115,10 @@ class Sampler:
         self.outcome.resolution = self._resolution()
         self.confirmed += not abs(point.value - analytic) <= allowed
         return point, Comparison(where, point.value, analytic, allowed, shown, point.step, SAFETY * error, operand)
+
+    def _at_least_rounding(self, point: Slope, error: float) -> float:
+        """The error of `point`, where a function that is 0 shows nothing but rounding: at least that of numbers of size one."""
+        return max(error, self.floor) if abs(point.value) <= SAFETY * error else error
 
     def _resolution(self) -> float:
         """The noise above which a comparison proves nothing: small against the derivatives met so far, against the rounding of
@@ -126,7 +140,7 @@ class Sampler:
     def _compare_outputs(self, where: str, point: Slope, analytic: Any) -> None:
         """Compare the derivatives of all outputs by one element; the pair that differs most is kept."""
         numeric, noise = (np.concatenate([a.reshape(-1) for a in arrays]) for arrays in (point.outputs, point.noise))
-        allowed = RELATIVE * np.abs(analytic) + SAFETY * (noise + max(point.error, self.noise, self.floor))
+        allowed = RELATIVE * np.abs(analytic) + SAFETY * (noise + self._at_least_rounding(point, max(point.error, self.noise)))
         excess = np.abs(numeric - analytic) - allowed
         j = int(np.argmax(np.where(np.isnan(excess), np.inf, excess)))
         place = f"{where} to output {j}"

@@ -12,7 +12,7 @@ errors of all outputs are added up without cancelling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,10 @@ def slope(problem: Problem, vector: Sequence[Any], step: float, centre: Pattern)
     values = {}
     for k in (4, -4, 2, -2, 1, -1):
         at = [a if v is None else a + (k * step) * v for a, v in zip(problem.arrays, vector, strict=True)]
-        outputs, pattern = problem.evaluate(at)
+        try:
+            outputs, pattern = problem.evaluate(at)
+        except Exception as error:  # whatever the function refuses: the point itself was accepted
+            return Kink(f"a point where the function raises {type(error).__name__}")
         crossed = first_difference(centre, pattern)
         if crossed is not None:
             return Kink(crossed)
@@ -104,12 +107,14 @@ def best(points: dict[float, Slope | Kink]) -> tuple[Slope, float] | None:
     """(the most exact point of a curve, its error), None if all cross kinks.
 
     Rounding grows as 1/h. So noise seen at a smaller step, or at the next larger one, scaled, is noise here, should two values
-    agree by luck.
+    agree by luck. And a larger step that jumped over a pole or a bump looks settled: smaller ones give another value.
     """
     found: tuple[Slope, float] | None = None
     for point in points.values():
         if isinstance(point, Slope):
-            error = max(p.error * p.step / point.step for p in points.values() if isinstance(p, Slope) and p.step < 11.0 * point.step)
+            others = [p for p in points.values() if isinstance(p, Slope) and p.step < 11.0 * point.step]
+            jumps = [abs(p.value - point.value) - 10.0 * p.error for p in others if p.step < point.step]
+            error = max([*(p.error * p.step / point.step for p in others), *jumps])
             if found is None or error < found[1]:
-                found = point, error
+                found = replace(point, error=error), error
     return found

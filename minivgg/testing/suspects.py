@@ -18,8 +18,9 @@ from ..autograd.op import Op, reads_of, rule_of
 from ..autograd.tensor import Node, Tensor
 from ..backend.arrays import to_numpy
 from ..backend.random import stream
-from ..errors import GradientError, GraphError, MinivggError
+from ..errors import ConfigError, GradientError, GraphError
 from .gradients import check_gradients
+from .overlay_switch import checking
 from .problem import Arrays, Function, second_order
 from .report import GradientReport
 from .sampling import Sampler
@@ -96,7 +97,7 @@ class BlameReport:
         if not lines and failed:
             lines.append(f"no rule stands out, but {len(failed)} calls failed: {failed[0].name}\n{failed[0].report}")
         if not lines:
-            lines.append(f"all {checked} ops that could be checked are right")
+            lines.append(f"all {checked} ops that could be checked are right" + (", but others could not" if self.unchecked else ""))
         lines.append(f"({checked} of {len(self.suspects)} ops were checked, each alone at its own values)")
         lines += [f"not checked: {s.name}: {s.reason}" for s in self.unchecked]
         return "\n".join(lines)
@@ -111,15 +112,19 @@ def blame(loss: Tensor | Callable[[], Tensor], *, order: int = 2, seed: int = 0,
     reads it. Values are checked in float64, whatever they were. Works for ops of your own. Gradients, running
     statistics and the graph stay as they are. Raises GraphError if nothing was recorded or the graph was freed.
     """
+    if order not in {1, 2}:
+        raise ConfigError(f"order must be 1 or 2, but is {order!r}.")
     operands: dict[Node, list[Any]] = {}
-    if not isinstance(loss, Tensor):
+    if callable(loss) and not isinstance(loss, Tensor):
 
         def note(node: Node, inputs: Sequence[Any], y: Tensor) -> None:
             operands[node] = [x.data if isinstance(x, Tensor) else x for x in inputs]
 
-        with mode.observe(note), mode.frozen_state():
+        with mode.observe(note), checking():
             loss = loss()
-    if loss.node is None:
+    if not isinstance(loss, Tensor):
+        raise GraphError(f"blame() needs a Tensor, or a function without arguments that computes one, but got {type(loss).__name__}.")
+    if loss.node is None or loss.node.op is None:
         raise GraphError("blame() needs a tensor that was made from tensors with requires_grad=True: there is no graph otherwise.")
     nodes = [node for node in reachable(loss.node) if node.op is not None or node.freed]
     if any(node.freed for node in nodes):
@@ -151,8 +156,8 @@ def _check(node: Node, step: int, operands: dict[Node, list[Any]], order: int, s
             report = check_gradients(
                 local, *points, order=order, seed=seed, coordinates=coordinates, directions=directions, miss=1e-2, names=names
             )
-    except MinivggError as error:
-        return Suspect(step, op, node.layer, None, str(error))
+    except Exception as error:  # whatever a wrong rule raises
+        return Suspect(step, op, node.layer, None, f"{type(error).__name__}: {error} {' '.join(getattr(error, '__notes__', []))}")
     return Suspect(step, op, node.layer, report, rules=_wrong_rules(op, report, Function(local, points, range(len(points)), names), points))
 
 
@@ -167,7 +172,7 @@ def _wrong_rules(op: Op, report: GradientReport, function: Function, points: Arr
         return (f"the kernel of {name}",)
     operands = {c.operand for s in wrong if s.title.startswith("order 1") for c in s.outcome.wrong if c.operand}
     if not operands and any(s.title.startswith("order 2") for s in wrong):
-        with mode.reference(), mode.frozen_state():
+        with mode.reference(), checking():
             problem = second_order(function, points, stream(0, "blame"))
             for i, operand in enumerate(function.names):
                 alone = [u if i == j else np.zeros_like(u) for j, u in enumerate(problem.weights)]

@@ -10,7 +10,7 @@ import pytest
 
 from minivgg import models, ops
 from minivgg.autograd.core import Op, Tensor, backward, op
-from minivgg.errors import GradientError, GraphError
+from minivgg.errors import ConfigError, GradientError, GraphError
 from minivgg.fast import kernels, overlay  # noqa: F401  importing the list fills the table
 from minivgg.testing import blame
 
@@ -162,10 +162,34 @@ def test_what_fails_without_a_culprit_is_said(monkeypatch: pytest.MonkeyPatch) -
     assert not report.ok and report.culprits == {} and "no rule stands out, but 1 calls failed" in str(report)
 
 
+def test_a_rule_that_raises_does_not_end_the_search() -> None:
+    """The call is listed as unchecked, with what was raised; nobody says that all is right."""
+
+    class Raising(Op):
+        """y = 3x."""
+
+        def forward(self, x: Any) -> Any:
+            return x * 3.0
+
+        def grad_x(self, gy: Any) -> Any:
+            raise KeyError("slip")
+
+    Op.registry.remove(Raising)
+    x = Tensor(RNG.standard_normal(3), requires_grad=True)
+    report = blame(lambda: Raising()(x).sum(), order=1)
+    assert not report.ok and "KeyError: 'slip'" in str(report)
+    assert str(report).startswith("all 1 ops that could be checked are right, but others could not")
+
+
 def test_without_a_graph_there_is_nothing_to_blame() -> None:
     """A constant, and a graph that backward() has freed."""
-    with pytest.raises(GraphError, match="there is no graph otherwise"):
-        blame(Tensor(1.0))
+    for loss in (Tensor(1.0), Tensor(1.0, requires_grad=True)):
+        with pytest.raises(GraphError, match="there is no graph otherwise"):
+            blame(loss)
+    with pytest.raises(GraphError, match="that computes one, but got NoneType"):
+        blame(lambda: None)
+    with pytest.raises(ConfigError, match="order must be 1 or 2, but is 3"):
+        blame(Tensor(1.0), order=3)
     x = Tensor(np.ones(2), requires_grad=True)
     loss = ops.exp(x).sum()
     backward(loss)

@@ -115,10 +115,24 @@ def test_a_run_without_checks_says_nothing(pytester: pytest.Pytester) -> None:
 
 
 def test_the_marker_refuses_what_is_no_op(pytester: pytest.Pytester) -> None:
-    """A function is not an Op subclass; the message says what is."""
-    result = project(pytester, "\n@pytest.mark.gradients(op=ops.exp)\ndef test_exp():\n    pass\n")
+    """A function is not an Op subclass, and arguments are given by name; the message says what is expected."""
+    marks = ["op=ops.exp", "'Softplus'", "ops=Softplus", "op=Softplus, cases=0", "order=1"]
+    result = project(pytester, "".join(f"\n@pytest.mark.gradients({mark})\ndef test_{i}():\n    pass\n" for i, mark in enumerate(marks)))
+    result.assert_outcomes(failed=len(marks))
+    text = result.stdout.str()
+    assert "needs a subclass of minivgg.Op, but got <function exp" in text
+    assert text.count("takes op=, order= and cases=, by name, but got") >= 3 and "must be a whole number ≥ 1, but is 0" in text
+
+
+def test_every_marker_of_a_test_counts(pytester: pytest.Pytester) -> None:
+    """Of two markers both ops are checked, in whatever order they stand."""
+    result = project(pytester, """
+@pytest.mark.gradients(op=Halved, cases=3)
+@pytest.mark.gradients(op=Softplus, cases=3)
+def test_both():
+    pass
+""")  # fmt: skip
     result.assert_outcomes(failed=1)
-    assert "needs a subclass of minivgg.Op, but got <function exp" in result.stdout.str()
 
 
 def test_without_hypothesis_the_marker_says_what_to_install(pytester: pytest.Pytester) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from minivgg.autograd import mode
 from minivgg.autograd.core import Op, Tensor, op
 from minivgg.backend.random import stream
 from minivgg.errors import ConfigError, GraphError, NumericalError
-from minivgg.testing import check_gradients
+from minivgg.testing import check_gradients, check_model
 
 RNG = np.random.default_rng(0)
 
@@ -150,6 +152,62 @@ def test_impossible_options_are_named() -> None:
     """An order that is not there, and names that do not fit the inputs."""
     refused(ConfigError, "order must be 1 or 2, but is 3", ops.exp, np.ones(2), order=3)
     refused(ConfigError, "one name for each of the 1 inputs, but has 2", ops.exp, np.ones(2), names=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("coordinates", -1), ("coordinates", 1.5), ("directions", -1), ("seed", "abc"), ("miss", 2), ("miss", "a"), ("order", [1])],
+)
+def test_options_out_of_range_are_named(option: str, value: Any) -> None:
+    """Each with the value that was given."""
+    refused(ConfigError, f"{option} must be .* is {re.escape(repr(value))}", ops.exp, np.ones(2), **{option: value})
+
+
+def test_what_is_no_function_is_named() -> None:
+    """An op's class in place of an op, and inputs in place of the function; a built-in without a signature is one."""
+    refused(ConfigError, r"got <class .*Relu.*Pass an op, Relu\(…\), not its class", ops.Relu, np.ones(2))
+    refused(ConfigError, "The function comes first, then its inputs", np.ones(2), ops.exp)
+    assert check_gradients(operator.itemgetter(0), np.ones((2, 2)), order=1).ok
+
+
+def test_constants_arrive_as_they_were_given() -> None:
+    """A Tensor of whole numbers stays a Tensor, a NumPy number is differentiated like an array."""
+    targets = Tensor(np.array([0, 1, 1]))
+    assert check_gradients(lambda x, t: ops.cross_entropy(x, t.detach()), RNG.standard_normal((3, 2)), targets).ok
+    assert not check_gradients(lambda x, w: x * w.detach(), np.ones(2), np.float64(2.0), order=1).ok
+
+
+def test_another_point_may_be_refused() -> None:
+    """A function that is defined above 5 only is checked there."""
+
+    def above_five(x: Tensor) -> Tensor:
+        if (x.data < 5).any():
+            raise ValueError("too small")
+        return ops.log(x)
+
+    assert check_gradients(above_five, np.array([6.0, 7.0, 8.0])).ok
+
+
+def test_a_rule_that_returns_no_array_is_named() -> None:
+    """With the operand's shape and what was returned."""
+
+    class Nothing(Op):
+        """y = 3x."""
+
+        def forward(self, x: Any) -> Any:
+            return x * 3.0
+
+        def grad_x(self, gy: Any) -> Any:
+            return None
+
+    Op.registry.remove(Nothing)
+    refused(GraphError, r"a rule must return an array or a tensor of its operand's shape \(2,\), but returned None", Nothing(), np.ones(2))
+
+
+def test_a_model_is_checked_on_one_image_or_more() -> None:
+    """A batch of none has no loss."""
+    with pytest.raises(ConfigError, match="batch must be at least one image, but is 0"):
+        check_model("vgg11", batch=0)
 
 
 def test_where_every_sample_meets_a_kink_nothing_is_proved() -> None:

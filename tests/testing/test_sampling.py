@@ -9,6 +9,7 @@ import pytest
 
 from minivgg import nn, ops
 from minivgg.autograd.core import Op, Tensor, op
+from minivgg.autograd.mode import no_grad
 from minivgg.testing import Outcome, check_gradients, check_model, pattern
 
 RNG = np.random.default_rng(2)
@@ -63,10 +64,56 @@ def test_the_step_follows_the_function() -> None:
 
 
 def test_small_functions_are_not_waved_through() -> None:
-    """Values of 1e-12: what is allowed follows the function's size, so a halved gradient is still wrong."""
+    """Values of 1e-12 and of 1e-150: what is allowed follows the function's size, so a halved gradient is still wrong."""
     x = RNG.standard_normal(4)
-    assert check_gradients(lambda x: x * x * 1e-12, x, order=1).ok
-    assert not check_gradients(lambda x: x * x.detach() * 1e-12, x, order=1).ok
+    for size in (1e-12, 1e-20, 1e-150):
+        assert check_gradients(lambda x, size=size: x * x * size, x, order=1).ok
+        assert not check_gradients(lambda x, size=size: x * x.detach() * size, x, order=1).ok
+
+
+def test_what_drowns_in_noise_is_not_proved() -> None:
+    """Beside a constant of 1e14, and at 1e20, rounding is larger than the derivative: neither right nor wrong is proved."""
+    x = RNG.standard_normal(4)
+    for f, at in ((lambda x: x * 0.5 + 1e14, x), (lambda x: x * x, x * 1e20)):
+        report = check_gradients(f, at, order=1)
+        assert not report.ok and not any(s.outcome.wrong for s in report.sections) and "not resolved" in str(report)
+
+
+def test_a_weak_input_beside_a_strong_one_is_seen() -> None:
+    """A derivative of 1e-11 beside one of 1: half of it is wrong, not noise."""
+    a, b = RNG.standard_normal((2, 4))
+    assert check_gradients(lambda a, b: (a * 1.0, b * b * 1e-11), a, b, order=1).ok
+    assert not check_gradients(lambda a, b: (a * 1.0, b * b.detach() * 1e-11), a, b, order=1).ok
+
+
+def test_a_pole_near_by_is_no_proof() -> None:
+    """exp(−(x·1e4)²) at 3e-5: steps that jump over the bump look settled, smaller ones tell otherwise."""
+    report = check_gradients(lambda x: ops.exp(-((x * 1e4) ** 2)), np.array([3e-5]), order=1)
+    assert not any(s.outcome.wrong for s in report.sections)
+
+
+def test_a_check_inside_no_grad_is_the_same_check() -> None:
+    """Graphs are recorded inside a check, whatever surrounds it."""
+    with no_grad():
+        assert check_gradients(lambda x: x * x, RNG.standard_normal(3)).ok
+        assert not check_gradients(lambda x: x * x.detach(), RNG.standard_normal(3)).ok
+
+
+def test_the_second_of_several_results_is_swept_repeatedly_too() -> None:
+    """A rule that is right once, behind the second result."""
+
+    class Once(Op):
+        """y = 3x."""
+
+        def forward(self, x: Any) -> Any:
+            return x * 3.0
+
+        def grad_x(self, gy: Any) -> Any:
+            self.calls = getattr(self, "calls", 0) + 1
+            return gy * (3.0 if self.calls == 1 else 4.0)
+
+    Op.registry.remove(Once)
+    assert not check_gradients(lambda x: (x * 2.0, Once()(x)), RNG.standard_normal(3), order=1).ok
 
 
 def test_several_results_are_checked_together() -> None:
@@ -189,13 +236,24 @@ def test_a_result_cut_off_from_all_inputs_is_wrong() -> None:
 
 
 def test_a_branch_on_values_is_a_kink() -> None:
-    """A function that takes another branch has decisions of another shape there."""
+    """A function that takes another branch decides about other things there, or about more, or returns another shape, or
+    refuses the point."""
 
-    def branch(x: Tensor) -> Tensor:
-        return ops.relu(x).sum() if x.data[0] > 0 else ops.relu(x[1:]).sum()
+    def other_decisions(x: Tensor) -> Tensor:
+        return ops.relu(x).sum() if x.data[0] > 0 else ops.relu(ops.concatenate([x, x])).sum()
 
-    report = check_gradients(branch, np.array([1e-7, 1.0, 2.0]), order=1)
-    assert any("(of another shape)" in kink for kink in report.kinks)
+    def more_decisions(x: Tensor) -> Tensor:
+        return ops.relu(x).sum() if x.data[0] > 0 else ops.relu(ops.relu(x)).sum()
+
+    def refusal(x: Tensor) -> Tensor:
+        if x.data[0] <= 0:
+            raise ValueError("x must be positive")
+        return ops.exp(x)
+
+    found = {f: check_gradients(f, np.array([1e-7, 1.0, 2.0]), order=1).kinks for f in (other_decisions, more_decisions, refusal)}
+    assert any("(of another shape)" in kink for kink in found[other_decisions])
+    assert any("takes another path" in kink for kink in found[more_decisions])
+    assert any("raises ValueError" in kink for kink in found[refusal])
 
 
 def test_the_pattern_of_a_function_lists_its_decisions() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from minivgg import nn, ops
 from minivgg.autograd.core import Op, Tensor, op
-from minivgg.errors import ConfigError, DeviceError
+from minivgg.errors import ConfigError, DeviceError, NumericalError, ShapeError
 from minivgg.testing import (
     check_adjoint,
     check_backend,
@@ -58,6 +58,14 @@ def test_adjoint_of_a_function_needs_linearity() -> None:
     assert check_adjoint(lambda a, b: a * b, X, X + 1.0, linear_in=[[0], [1]]).ok
     with pytest.raises(ConfigError, match="not linear in x"):
         check_adjoint(ops.exp, X)
+
+
+@pytest.mark.parametrize("sets", [[], [[]], [["u"]], [[-1]], [[2]], [0], [[0, 0]]], ids=str)
+def test_adjoint_needs_sets_of_differentiated_inputs(sets: Any) -> None:
+    """Positions or names, each once, none empty."""
+    with pytest.raises(ConfigError, match=r"linear_in must be sets of differentiated inputs, .* out of \[0, 'a', 1, 'b'\]"):
+        check_adjoint(lambda a, b: a * b, X, X + 1.0, linear_in=sets)
+    assert check_adjoint(lambda a, b: a * b, X, X + 1.0, linear_in=[["a"], [1]]).ok
 
 
 def test_adjoint_of_an_op_without_a_linear_operand_is_refused() -> None:
@@ -133,6 +141,12 @@ def test_precision_needs_a_function_that_follows_the_inputs_dtype() -> None:
         check_precision(lambda x: x * X, X)
 
 
+def test_precision_refuses_what_float32_cannot_hold() -> None:
+    """Values of 1e300 are infinite there."""
+    with pytest.raises(NumericalError, match="leaves the range of float32"):
+        check_precision(lambda x: x * x, X * 1e150)
+
+
 # ---------------------------------------------------------------------- layouts and backends
 
 
@@ -183,6 +197,20 @@ def test_another_loss_breaks_the_laws() -> None:
     """A plain sum of the targets' logits: the rows of its gradient sum to 1."""
     report = check_loss(lambda x, t: x[np.arange(4), np.asarray(t)].sum(), LOGITS, TARGETS)
     assert any(not s.ok and s.title.startswith("each row of the gradient sums to 0") for s in report.sections)
+
+
+def test_laws_take_ignored_targets_and_refuse_what_is_no_batch() -> None:
+    """Targets that stand for no class keep their number when classes are renamed; shapes that do not fit are named."""
+    assert check_loss(lambda x, t: ops.cross_entropy(x, t, ignore_index=-1), LOGITS, Tensor(np.array([2, -1, 1, 0]))).ok
+    with pytest.raises(ShapeError, match=r"check_loss needs logits \(N, C\)"):
+        check_loss(lambda x, t: ops.cross_entropy(x, t), LOGITS[0], TARGETS)
+    with pytest.raises(ShapeError, match="in which no channel is constant"):
+        check_norm(ops.BatchNorm(1e-5), np.ones((3, 2)), np.ones(2), np.zeros(2))
+
+
+def test_layouts_leave_out_broadcast_views_outside_the_domain() -> None:
+    """A function that divides by the spread of the rows: equal rows have none."""
+    assert check_layouts(lambda x: x / ops.sqrt(((x - x.mean(0)) ** 2).mean(0)), X).ok
 
 
 def test_batch_norm_obeys_the_laws_of_norms() -> None:
