@@ -134,9 +134,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """The controller of pytest-xdist adds a worker's counts to its own."""
-    counts = getattr(node, "workeroutput", {}).get(_OUTPUT)
-    if counts:
-        node.config.stash[_tally].add(counts)
+    node.config.stash[_tally].add(getattr(node, "workeroutput", {}).get(_OUTPUT, Tally().counts()))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

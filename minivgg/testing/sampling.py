@@ -76,11 +76,11 @@ class Sampler:
                 made += self.sample(f"direction {i}", self._signs()) is not None
 
     def look_for_the_drowned(self) -> None:
-        """Note the inputs whose gradient is not 0, and of which every comparison is smaller than its noise."""
+        """Note the inputs whose gradient is not 0, but no larger than the noise of every comparison."""
         for name, g in zip(self.problem.names, self.gradient, strict=True):
             own = [c for c in self.outcome.comparisons if c.operand == name]
-            drowned = all(c.noise >= max(abs(c.numeric), abs(c.analytic)) for c in own)
-            if own and drowned and float(np.abs(g).max(initial=0.0)) > self.zero:
+            size = float(np.abs(g).max(initial=0.0))
+            if own and size > self.zero and all(c.noise >= max(size, abs(c.numeric)) for c in own):
                 self.outcome.drowned.append(name)
 
     def sample(self, where: str, vector: Arrays) -> Slope | None:

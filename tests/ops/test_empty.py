@@ -68,3 +68,9 @@ def test_numpy_integers_are_integers() -> None:
     assert ops.conv2d(x, np.ones((2, 1, 1, 1)), groups=np.int64(2)).shape == x.shape
     with pytest.raises(ShapeError, match="nothing to share out"):
         ops.softmax(np.ones((2, 0)))
+
+
+def test_log_sum_exp_of_no_elements_is_refused() -> None:
+    """As the mean and the maximum of none are: with shape and axes."""
+    with pytest.raises(ShapeError, match=r"log-sum-exp of no elements does not exist: shape \(3, 0\), axes \(1,\)"):
+        ops.logsumexp(np.ones((3, 0)), 1)

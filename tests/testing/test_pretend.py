@@ -87,3 +87,12 @@ def test_a_tensor_on_the_right_of_a_device_array_takes_over() -> None:
     """Array − Tensor is a tensor on the device, as it is on NumPy."""
     y = gpu.pretend(np.array([3.0])) - mv.Tensor(gpu.pretend(np.array([1.0])), requires_grad=True)
     assert isinstance(y, mv.Tensor) and y.data.get().tolist() == [2.0]
+
+
+def test_numbers_lengths_and_rows_of_a_device_array() -> None:
+    """int() waits for the device; len() does not; iterating gives device arrays; repr says where it lives."""
+    x = gpu.pretend(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    before = gpu.synchronisations
+    assert len(x) == 2 and [type(row) for row in x] == [gpu.Array, gpu.Array] and repr(x).startswith("pretend.array(")
+    assert gpu.synchronisations == before
+    assert int(x[1, 0]) == 3 and gpu.synchronisations == before + 1

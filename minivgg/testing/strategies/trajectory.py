@@ -210,5 +210,5 @@ class SGDMachine(RuleBasedStateMachine):
     @invariant()
     def parameters_and_velocities_follow_the_formulas(self) -> None:
         """Compare with the oracle."""
-        if self.run is not None:
-            self.run.agree()
+        assert self.run is not None  # the initial rule has run
+        self.run.agree()
