@@ -170,8 +170,8 @@ class Sampler:
             yield place_of(self.problem.names[i], index), i, index
 
     def kink(self, where: str, kink: Kink) -> None:
-        """Note a sample that another one replaces."""
-        self.outcome.kinks.append(f"kink at {kink.place}, met at {where}: another sample took its place")
+        """Note a sample that was left out; another one takes its place, as long as there are others."""
+        self.outcome.kinks.append(f"kink at {kink.place}, met at {where}: left out")
 
 
 def place_of(name: str, index: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minivgg import nn, ops
-from minivgg.autograd.core import Op, Tensor, op
+from minivgg.autograd.core import Op, Tensor
 from minivgg.errors import ConfigError, DeviceError, NumericalError, ShapeError
 from minivgg.testing import (
     check_adjoint,
@@ -249,20 +249,3 @@ def test_linearity_rejects_a_clipped_cotangent(monkeypatch: pytest.MonkeyPatch) 
     """A rule that bounds gy is right for small ones and no linear map."""
     monkeypatch.setattr(ops.Negate, "grad_x", lambda self, gy: -np.clip(gy, -1.0, 1.0))
     assert not check_linearity(ops.Negate(), X).ok
-
-
-def test_ops_defined_in_tests_leave_the_registry() -> None:
-    """A helper op is registered when its class is made, and removed again."""
-
-    @op
-    class Passing(Op):
-        """y = x."""
-
-        def forward(self, x: Any) -> Any:
-            return x * 1.0
-
-        def grad_x(self, gy: Any) -> Any:
-            return gy
-
-    assert check_linearity(Passing(), X).ok
-    Op.registry.remove(Passing)
