@@ -17,7 +17,7 @@ from .threads import run, split
 
 __all__ = ["empty_like", "flat", "in_blocks"]
 
-_ELEMENTS = 1 << 15
+_ELEMENTS = 1 << 18
 
 
 def _outer_first(x: Array) -> list[int]:

@@ -158,7 +158,11 @@ def _together(job: _Job, helpers: int) -> list[Any]:
 
 
 def split(count: int, size: int) -> list[slice]:
-    """0..count cut into as few parts as parts of up to `size` can be, of equal sizes but for one."""
-    number = -(-count // max(size, 1))
+    """0..count cut into equal parts of about `size`: 1 if that is a quarter of it or less, else 2, 4, 8, 16, 24, … parts.
+
+    Such numbers share out evenly among 2, 4 or 8 threads.
+    """
+    wanted = count / max(size, 1)
+    number = 1 if wanted <= 0.25 else 2 if wanted < 3 else 4 if wanted < 6 else 8 * max(round(wanted / 8), 1)
     bounds = [count * i // number for i in range(number + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds)]
+    return [slice(start, stop) for start, stop in pairwise(bounds) if stop > start]

@@ -21,7 +21,7 @@ from .channel_sum import row_sums
 
 __all__ = ["affine", "backward", "forward", "statistics"]
 
-_BLOCK = 1 << 17  # bytes of one array that a thread takes at a time
+_BLOCK = 1 << 21  # bytes of one array that a thread takes at a time
 
 
 class _Rows:

@@ -14,7 +14,7 @@ from ..overlay import kernel
 
 __all__ = ["blocks", "channel_sums", "row_sums"]
 
-_BLOCK = 1 << 18  # bytes that a thread takes at a time
+_BLOCK = 1 << 21  # bytes that a thread takes at a time
 
 
 def blocks(rows: int, width: int, itemsize: int) -> list[slice]:

@@ -16,7 +16,7 @@ from ..overlay import kernel
 __all__ = ["forward", "scatter"]
 
 _PLAIN = Geometry((2, 2), (2, 2))
-_BLOCK = 1 << 19  # bytes of input that a thread takes at a time
+_BLOCK = 1 << 20  # bytes of input that a thread takes at a time
 
 Band = tuple[slice, slice]  # images, rows of the output
 
@@ -41,14 +41,15 @@ def forward(call: Any, x: Array) -> Array:
     def part(band: Band) -> None:
         rows = images[band[0], 2 * band[1].start : 2 * band[1].stop]
         taps = [rows[:, r::2, s : 2 * q : 2] for r in (0, 1) for s in (0, 1)]
-        upper, lower, out, where = np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3]), y[band], winners[band]
-        below = lower > upper
-        right = taps[1] > taps[0]
-        np.copyto(right, taps[3] > taps[2], where=below)
-        np.maximum(upper, lower, out=out)
-        np.add(below, below, out=where, dtype=np.uint8, casting="unsafe")
-        where += right.view(np.uint8)
-        where *= out == out
+        upper, lower = np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3])
+        below, right, last = lower > upper, taps[1] > taps[0], taps[3] > taps[2]
+        last ^= right
+        last &= below
+        right ^= last  # of the lower row where that won
+        out, where = np.maximum(upper, lower, out=y[band]), winners[band]
+        np.left_shift(below.view(np.uint8), 1, out=where)
+        where |= right.view(np.uint8)
+        where *= (out == out).view(np.uint8)
 
     run(part, _bands(n, p, 2 * w * c * x.itemsize))
     call.winners = layout.as_nchw(winners)

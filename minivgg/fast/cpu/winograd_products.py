@@ -23,7 +23,7 @@ from .winograd import Tiling
 __all__ = ["forward", "gradients", "tiling"]
 
 _OWN_FILTERS = 5 << 19  # bytes of transformed filters up to which each thread takes its own portions; half, backwards
-_OWN_PORTION = 3 << 19  # bytes of transformed tiles in such a portion
+_OWN_PORTION = 1 << 21  # bytes of transformed tiles in such a portion
 _COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or four images
 _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a time
 LANES = 8  # weight gradients are summed in so many accumulators, then these
@@ -145,8 +145,9 @@ class _Backward:
 
     def alone(self) -> None:
         """Each thread takes whole images, in portions, all the way; sums go into LANES accumulators."""
-        n = self.problem.n
-        self.sums = [a for a in run(self.lane, split(n, -(-n // LANES))) if a is not None]
+        n, tiles = self.problem.n, self.g.tiles[0] * self.g.tiles[1]
+        image = self.places * tiles * max(self.problem.c, self.problem.k) * self.dtype.itemsize
+        self.sums = [a for a in run(self.lane, split(n, max(-(-n // LANES), _OWN_PORTION // image))) if a is not None]
 
     def lane(self, images: slice) -> Array | None:
         """One accumulator's images, portion by portion."""
