@@ -45,7 +45,8 @@ class _Block:
 
     def view(self, shape: tuple[int, ...], dtype: Any, nbytes: int) -> np.ndarray[Any, Any]:
         """The first bytes as an array."""
-        return self.raw[:nbytes].view(dtype).reshape(shape)
+        array: np.ndarray[Any, Any] = self.raw[:nbytes].view(dtype).reshape(shape)
+        return array
 
 
 def _measure() -> int:

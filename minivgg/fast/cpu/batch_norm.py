@@ -1,8 +1,8 @@
 """Batch norm, with and without the rectifier behind it, in two passes over memory: blocks that fit the cache, on all threads.
 
-A block is a few rows of W·C numbers; a channel's constant is repeated W times beforehand, so that a pass runs over long rows. All passes over
-a block happen while it is in the cache. The statistics of all blocks are joined pairwise exactly: with block b's count
-m_b, mean μ_b and M_b = Σ(x − μ_b)², the whole has μ = Σ m_b·μ_b / m and Σ(x − μ)² = Σ M_b + Σ m_b·(μ_b − μ)² (Chan, Golub & LeVeque 1983).
+A block is some rows of W·C numbers; a channel's constant is repeated W times beforehand, so that a pass runs over long rows. All
+passes over a block happen while it is near. The statistics of all blocks are joined exactly: with block b's count m_b, mean μ_b
+and M_b = Σ(x − μ_b)², the whole has μ = Σ m_b·μ_b / m and Σ(x − μ)² = Σ M_b + Σ m_b·(μ_b − μ)² (Chan, Golub & LeVeque 1983).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from ...backend import layout, memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from ...ops.batch_norm import BatchNorm, ChannelAffine
+from ...ops.batch_norm_relu import BatchNormRelu
 from ..overlay import kernel
 from .channel_sum import row_sums
 
-__all__ = ["affine", "backward", "forward", "statistics"]
+__all__ = ["affine", "backward", "backward_relu", "forward", "forward_relu", "statistics"]
 
 _BLOCK = 1 << 21  # bytes of one array that a thread takes at a time
 
@@ -99,6 +100,12 @@ def forward(call: Any, x: Array, gamma: Array, beta: Array) -> Array:
     return normalise(call, x, gamma, beta, relu=False)
 
 
+@kernel(BatchNormRelu, "forward", "numpy", bound=1e-5, when=_serves)
+def forward_relu(call: Any, x: Array, gamma: Array, beta: Array) -> Array:
+    """The op's operations on each element; only the statistics are summed in another order: a few ulp."""
+    return normalise(call, x, gamma, beta, relu=True)
+
+
 @kernel(ChannelAffine, "forward", "numpy", bound=1e-6, when=_serves)
 def affine(call: Any, x: Array, a: Array, b: Array) -> Array:
     """The op's operations on each element in the op's order."""
@@ -109,6 +116,12 @@ def affine(call: Any, x: Array, a: Array, b: Array) -> Array:
 def backward(call: Any, gy: Array, saved: dict[str, Array], shapes: Sequence[Any], wanted: Sequence[bool]) -> list[Array | None]:
     """[gx, gγ, gβ]. The same sums as the rules', in another order: a few ulp."""
     return gradients(call, gy, saved, wanted, relu=False)
+
+
+@kernel(BatchNormRelu, "backward", "numpy", bound=1e-5, when=lambda call, gy: _serves(call, gy))
+def backward_relu(call: Any, gy: Array, saved: dict[str, Array], shapes: Sequence[Any], wanted: Sequence[bool]) -> list[Array | None]:
+    """[gx, gγ, gβ]. The same sums as the rules', in another order: a few ulp."""
+    return gradients(call, gy, saved, wanted, relu=True)
 
 
 def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bool], relu: bool) -> list[Array | None]:

@@ -17,9 +17,9 @@ __all__ = ["blocks", "channel_sums", "row_sums"]
 _BLOCK = 1 << 21  # bytes that a thread takes at a time
 
 
-def blocks(rows: int, width: int, itemsize: int) -> list[slice]:
-    """Rows of `width` numbers, some hundred KB at a time."""
-    return split(rows, _BLOCK // max(width * itemsize, 1))
+def blocks(rows: Array) -> list[slice]:
+    """Some of the rows of a matrix, a few MB at a time."""
+    return split(len(rows), _BLOCK // max(rows.shape[1] * rows.itemsize, 1))
 
 
 def row_sums(part: Array) -> Array:
@@ -31,7 +31,7 @@ def channel_sums(x: Array) -> Array:
     """Σ over everything but the last axis of a contiguous x (…, C), block by block, the blocks in their order: (C,)."""
     rows = x.reshape(-1, x.shape[-1])
     parts: Callable[[slice], Array] = lambda block: row_sums(rows[block])  # noqa: E731
-    return np.concatenate(run(parts, blocks(*rows.shape, x.itemsize))).sum(axis=0)
+    return np.concatenate(run(parts, blocks(rows))).sum(axis=0)
 
 
 @kernel(ChannelSum, "forward", "numpy", bound=1e-5, when=lambda call, x: x.ndim == 4 and x.size > 0 and x.dtype.char in "fd")

@@ -14,7 +14,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from ...ops.windows import Geometry
-from .problem import Ending, Problem, Upstream
+from .problem import Ending, Problem
 
 __all__ = ["forward", "gradients"]
 
@@ -83,9 +83,10 @@ def forward(x: Array, w: Array, problem: Problem, ending: Ending) -> Array:
 def _turned(problem: Problem) -> Problem | None:
     """The convolution of gy whose result is gx, if there is one and it is the smaller work.
 
-    Of all windows that hold x̃[i], the one at p holds it at tap r = (i − p)/dilation, so with stride 1 gx̃[i] = Σ_r gy[i − r·dilation]·w[r]: a
-    sum over a window of gy, with the filter turned by 180° and its two channel axes exchanged. What the transpose adds into overlapping
-    places, this gathers: each result is written once. Up to 4×4 outputs most of a window is padding, and adding is less work.
+    Of all windows that hold x̃[i], the one at p holds it at tap r = (i − p)/dilation, so with stride 1
+    gx̃[i] = Σ_r gy[i − r·dilation]·w[r]: a sum over a window of gy, with the filter turned by 180° and its two channel axes
+    exchanged. What the transpose adds into overlapping places, this gathers: each result is written once. Up to 4×4 outputs most
+    of a window is padding, and adding is less work.
     """
     g = problem.geometry
     padding = tuple(d * (r - 1) - p for d, r, p in zip(g.dilation, g.kernel, g.padding, strict=True))
@@ -94,7 +95,7 @@ def _turned(problem: Problem) -> Problem | None:
     return Problem(problem.n, problem.output, problem.k, problem.c, Geometry(g.kernel, (1, 1), padding, g.dilation))  # type: ignore[arg-type]
 
 
-def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
+def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (R, S, C, K) are given, gw (R, S, C, K) if images x are given.
 
     gw = Σ columnsᵀ @ gy. gx: a tile's gy @ wᵀ, added to where its windows lie, image by image in the order of the tiles; or, with
@@ -102,9 +103,9 @@ def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Pro
     """
     if w is not None and (turned := _turned(problem)) is not None:
         flipped = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-        gx = forward(upstream.part(slice(None)), flipped, turned, Ending())
-        return gx, gradients(upstream, x, None, problem)[1]
-    g, (n, c, k), dtype = problem.geometry, (problem.n, problem.c, problem.k), upstream.gy.dtype
+        gx = forward(gy, flipped, turned, Ending())
+        return gx, gradients(gy, x, None, problem)[1]
+    g, (n, c, k), dtype = problem.geometry, (problem.n, problem.c, problem.k), gy.dtype
     (top, bottom), (left, right) = g.margins(*problem.size)
     h, wide = problem.size
     view = None if x is None else g.view(_padded(x, problem), *problem.output)
@@ -116,16 +117,16 @@ def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Pro
         if gx is not None:
             gx[images] = 0
         for tile in _tiles(images, problem, dtype.itemsize):
-            gy = upstream.part(*tile)
-            rows = gy.reshape(-1, k)
+            part = gy[tile]
+            rows = part.reshape(-1, k)
             if total is not None and view is not None:
                 total += _columns(view, tile).T @ rows
             if matrix is not None and gx is not None:
                 columns = memory.empty((len(rows), g.size * c), dtype)
                 np.matmul(rows, matrix.T, out=columns)
-                places = columns.reshape(*gy.shape[:3], *g.kernel, c)
+                places = columns.reshape(*part.shape[:3], *g.kernel, c)
                 whole = gx[tile[0], tile[1].start * g.stride[0] :]
-                for r, s, (lines, cols) in g.taps(gy.shape[1], gy.shape[2]):
+                for r, s, (lines, cols) in g.taps(part.shape[1], part.shape[2]):
                     whole[:, lines, cols] += places[:, :, :, r, s]
         return total
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...backend import memory
 from ...backend.arrays import Array
 from ...ops.windows import Geometry
 
-__all__ = ["Ending", "Problem", "Upstream"]
+__all__ = ["Ending", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,3 @@ class Ending:
         """Set what is negative to zero, if the convolution ends with the rectifier."""
         if self.relu:
             np.maximum(part, 0, out=part)
-
-
-@dataclass(frozen=True)
-class Upstream:
-    """The gradient that arrives, (N, P, Q, K); behind a rectifier only where its result y is positive."""
-
-    gy: Array
-    y: Array | None = None
-
-    def part(self, images: slice, rows: slice = slice(None)) -> Array:
-        """The gradient of some images' rows: a view, or a masked copy."""
-        gy = self.gy[images, rows]
-        if self.y is None:
-            return gy
-        out = memory.empty(gy.shape, gy.dtype)
-        np.multiply(gy, self.y[images, rows] > 0, out=out)
-        return out

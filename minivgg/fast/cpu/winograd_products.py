@@ -17,7 +17,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from . import winograd
-from .problem import Ending, Problem, Upstream
+from .problem import Ending, Problem
 from .winograd import Tiling
 
 __all__ = ["forward", "gradients", "tiling"]
@@ -38,7 +38,7 @@ class Portion:
 
     def count(self, across: int) -> int:
         """Its tiles."""
-        return (self.images.stop - self.images.start) * (self.band.stop - self.band.start) * across
+        return int(self.images.stop - self.images.start) * int(self.band.stop - self.band.start) * across
 
     def place(self, whole: Portion, across: int) -> slice:
         """Where its tiles lie among those of a portion that it is a part of."""
@@ -106,9 +106,9 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
     return y
 
 
-def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
+def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (3, 3, C, K) are given, gw (3, 3, C, K) if images x are given."""
-    job = _Backward(upstream, x, w, problem, m)
+    job = _Backward(gy, x, w, problem, m)
     job.alone() if job.places * problem.c * problem.k * job.dtype.itemsize <= _OWN_FILTERS // 2 else job.together()
     return job.gx, job.filter_gradient()
 
@@ -116,9 +116,9 @@ def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Pro
 class _Backward:
     """What both ways of going backwards share: U, and the sums of U̇."""
 
-    def __init__(self, upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
-        self.upstream, self.x, self.problem, self.m = upstream, x, problem, m
-        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, upstream.gy.dtype
+    def __init__(self, gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
+        self.gy, self.x, self.problem, self.m = gy, x, problem, m
+        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, gy.dtype
         self.u = None if w is None else transformed_filters(w, m)
         self.gx = None if w is None else memory.empty((problem.n, *problem.size, problem.c), self.dtype)
         self.sums: list[Array] = []
@@ -130,7 +130,7 @@ class _Backward:
 
     def arrive(self, gm: Array, whole: Portion, part: Portion) -> None:
         """Ṁ of a part."""
-        gy = self.upstream.part(part.images, self.g.written(part.band))
+        gy = self.gy[part.images, self.g.written(part.band)]
         winograd.scatter_transposed(gy, self.g, part.band, gm[:, part.place(whole, self.g.tiles[1])])
 
     def gather(self, v: Array, whole: Portion, part: Portion) -> None:
@@ -179,7 +179,7 @@ class _Backward:
                 run(partial(self.gather, v, portion), _portions(portion.images, self.g, c, size, _PIECE))
                 run(partial(_multiply, v, gm, total, number == 0), range(self.places))
             if self.u is not None:
-                run(lambda f, v=v, gm=gm: np.matmul(gm[f], self.u[f].T, out=v[f]), range(self.places))  # type: ignore[misc,index]
+                run(lambda f, v=v, gm=gm: np.matmul(gm[f], self.u[f].T, out=v[f]), range(self.places))  # type: ignore[misc]
                 limit = max(_PIECE, self.places * self.g.tiles[0] * self.g.tiles[1] * c * size)  # whole images: tiles overlap
                 run(partial(self.leave, v, portion), _portions(portion.images, self.g, c, size, limit))
         self.sums = [] if total is None else [total]
