@@ -1,6 +1,7 @@
 """Layers and their composition: parameters under names, on top of the ops. No array library is touched here."""
 
 from . import init as init
+from .checkpoint import Checkpoint, checkpoint
 from .functional import functional_call
 from .layers import (
     AdaptiveAvgPool2d,
@@ -22,6 +23,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "BatchNorm2d",
     "Buffer",
+    "Checkpoint",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
@@ -34,6 +36,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Summary",
+    "checkpoint",
     "functional_call",
     "init",
     "summary",
