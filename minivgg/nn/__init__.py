@@ -2,6 +2,7 @@
 
 from . import init as init
 from .checkpoint import Checkpoint, checkpoint
+from .fold import fold_batch_norm
 from .functional import functional_call
 from .layers import (
     AdaptiveAvgPool2d,
@@ -37,6 +38,7 @@ __all__ = [
     "Sequential",
     "Summary",
     "checkpoint",
+    "fold_batch_norm",
     "functional_call",
     "init",
     "summary",
