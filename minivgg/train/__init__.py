@@ -9,6 +9,7 @@ from .config_file import config_toml, read_config_file
 from .decode import read_image
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
+from .gradients import gradients, micro_batches
 from .interrupts import Interrupted
 from .loop import Trainer
 from .observer import Observer
@@ -32,7 +33,9 @@ __all__ = [
     "dry_run",
     "evaluate",
     "find_run",
+    "gradients",
     "load_checkpoint",
+    "micro_batches",
     "read_config_file",
     "read_image",
     "save_checkpoint",
