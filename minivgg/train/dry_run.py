@@ -9,6 +9,7 @@ from ..errors import NumericalError
 from .build import build_job
 from .config import TrainConfig
 from .gradients import gradients
+from .memory import explain_out_of_memory
 
 __all__ = ["dry_run"]
 
@@ -21,7 +22,8 @@ def dry_run(config: TrainConfig) -> str:
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
     start = time.perf_counter()
-    loss, _ = gradients(job, batch, 0)
+    with explain_out_of_memory(job):
+        loss, _ = gradients(job, batch, 0)
     value, norm = float(loss), float(optim.gradient_norm(job.optimizer.parameters()))
     seconds = time.perf_counter() - start
     if not value - value == norm - norm == 0:

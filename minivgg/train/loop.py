@@ -15,6 +15,7 @@ from .checkpoint import save_checkpoint
 from .evaluate import evaluate
 from .gradients import gradients
 from .interrupts import Interrupted, Interrupts
+from .memory import explain_out_of_memory
 from .metrics import Metrics
 from .observer import Observer
 from .progress import Progress
@@ -44,9 +45,10 @@ class Trainer:
         """Train to the end.
 
         Raises NumericalError at the first NaN or Inf, before it reaches the parameters; Interrupted after SIGINT or
-        SIGTERM, when the state has been saved; StorageError if it cannot be.
+        SIGTERM, when the state has been saved; StorageError if it cannot be; OutOfMemoryError with a batch size that fits.
         """
-        with self._interrupts, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # found by the finite flag instead
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
+        with explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
