@@ -56,7 +56,7 @@ def main() -> None:
         with mode.step(0, k):
             part = ops.cross_entropy(model(mv.Tensor(x)), targets[first : first + size])
         kept = mv.kept_bytes(part)
-        part.backward(np.float32(size / args.batch))
+        part.backward(size / args.batch)
         loss, first = loss + part.item() * size / args.batch, first + size
     sgd.step()
     seconds = time.perf_counter() - start
