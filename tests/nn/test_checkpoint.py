@@ -31,6 +31,17 @@ class Plain(nn.Module):
         return self.module(*inputs)
 
 
+class Twice(nn.Module):
+    """One dropout layer that is called twice."""
+
+    def __init__(self) -> None:
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        """The sum of two masked inputs."""
+        return self.drop(x * 2.0) + self.drop(x * 3.0)
+
+
 def layers() -> nn.Sequential:
     """One layer of each kind that has state or a kink."""
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.MaxPool2d(2))
@@ -59,13 +70,6 @@ def test_values_gradients_and_state_have_the_same_bits(number):
 
 def test_one_dropout_called_twice_inside_repeats_both_masks():
     """The layer counts its calls in the second run from where the first began."""
-
-    class Twice(nn.Module):
-        def __init__(self):
-            self.drop = nn.Dropout(0.5)
-
-        def forward(self, x):
-            return self.drop(x * 2.0) + self.drop(x * 3.0)
 
     plain, checkpointed = Plain(Twice()), nn.Checkpoint(Twice())
     assert step(plain) == step(checkpointed) and checkpointed.module.drop.calls == 2
@@ -128,6 +132,27 @@ def test_second_derivatives_agree_with_finite_differences(wrap):
     x = np.random.default_rng(2).standard_normal((2, 2, 4, 4))
     report = check_gradients(f, *(p.data for p in model.parameters()), x, coordinates=12)
     assert report.ok and report.comparisons > 100, str(report)
+
+
+def test_memory_falls_while_the_sweep_is_inside():
+    """When the gradient reaches the first of five layers, what the last ones kept in the second run is gone."""
+
+    class Tanh(nn.Module):
+        def forward(self, x):
+            return ops.tanh(x)
+
+    model, alive, left = nn.Checkpoint(nn.Sequential(*[Tanh() for _ in range(5)])), [], []
+
+    def note(module, inputs, y):
+        if y.requires_grad:  # the second run
+            alive.append(weakref.ref(y.data))
+            if module is model.module[0]:
+                y.register_hook(lambda g: left.append(sum(array() is not None for array in alive)))
+
+    for layer in model.module:
+        layer.register_forward_hook(note)
+    model(mv.Tensor(X, requires_grad=True)).sum().backward()
+    assert len(alive) == 5 and left[0] <= 2
 
 
 def test_third_derivatives_of_a_cube():
@@ -235,6 +260,31 @@ def test_the_second_run_sees_the_modes_of_the_first():
         results.append((x.grad.tobytes(), model.module[0].weight.grad.tobytes()))
         assert not model.module[1].training
     assert results[0] == results[1]
+
+
+def test_the_second_run_uses_kernels_where_the_first_did(monkeypatch):
+    """Forward inside reference(), backward outside: kernels are asked for in the sweep, for no convolution run again."""
+    asked = []
+    monkeypatch.setattr(mode, "find_kernel", [lambda call, phase, arrays: asked.append((type(call).__name__, phase))])
+    model = nn.Checkpoint(nn.Conv2d(3, 2, 3))
+    with mv.reference():
+        y = model(mv.Tensor(X))
+    assert asked == []
+    y.sum().backward()
+    assert ("Conv2d", "backward") in asked and ("Conv2d", "forward") not in asked
+
+
+def test_a_frozen_first_run_is_a_frozen_second_run():
+    """In frozen_state() a dropout called twice has one mask twice; so it has when it runs again outside."""
+    found = []
+    for wrap in (Plain, nn.Checkpoint):
+        model, x = wrap(Twice()), mv.Tensor(X, requires_grad=True)
+        with mv.frozen_state():
+            y = model(x)
+        y.sum().backward()
+        found.append((y.data.tobytes(), x.grad.tobytes()))
+        assert model.module.drop.calls == 0
+    assert found[0] == found[1]
 
 
 def test_several_inputs_and_integers():
