@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .benchmark import StepCost, explain, measure
 from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -25,14 +26,17 @@ __all__ = [
     "Predictor",
     "Result",
     "RunFolder",
+    "StepCost",
     "TrainConfig",
     "Trainer",
     "build_job",
     "config_toml",
     "dry_run",
     "evaluate",
+    "explain",
     "find_run",
     "load_checkpoint",
+    "measure",
     "read_config_file",
     "read_image",
     "save_checkpoint",
