@@ -20,7 +20,7 @@ __all__ = ["allocated", "empty", "empty_cache"]
 
 _SMALL = 1 << 16  # bytes; below it the C library keeps memory by itself
 _GRAIN = 1 << 12
-_SPARE = 1.25  # a block up to so much larger than asked for will do
+_SPARE = 2.0  # a block up to so much larger than asked for will do
 
 
 class _Block:

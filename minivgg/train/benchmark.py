@@ -73,17 +73,17 @@ def measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: i
         start = time.perf_counter()
         with mode.step(number):
             loss = ops.cross_entropy(model(x), labels)
-        forward = time.perf_counter()
+        ended = time.perf_counter()
         kept = kept or kept_bytes(loss)
         sgd.zero_grad()
         begin = time.perf_counter()
         loss.backward()
-        backward = time.perf_counter()
+        swept = time.perf_counter()
         sgd.step()
-        times.append((forward - start, backward - begin, time.perf_counter() - backward))
+        times.append((ended - start, swept - begin, time.perf_counter() - swept))
     now = _page_faults()
-    middle = [statistics.median(part) for part in zip(*times[2:], strict=True)]
-    return StepCost(n, threads(), *middle, kept, None if now is None or faults is None else (now - faults) / steps)
+    forward, backward, update = (statistics.median(part) for part in zip(*times[2:], strict=True))
+    return StepCost(n, threads(), forward, backward, update, kept, None if now is None or faults is None else (now - faults) / steps)
 
 
 def explain(model: Any, shape: tuple[int, int, int, int]) -> str:

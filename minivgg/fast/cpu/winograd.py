@@ -122,8 +122,7 @@ def _columns(rows: Array, tw: int, a: int, m: int) -> Array:
 
 def _places(tiles: Array, a: int) -> Array:
     """Transformed tiles (a², T, C), T·C contiguous, as (H's place, W's place, T·C)."""
-    step = tiles.strides[0]
-    return np.lib.stride_tricks.as_strided(tiles, (a, a, tiles.shape[1] * tiles.shape[2]), (step, step * a, tiles.itemsize))
+    return tiles.reshape(a, a, tiles.shape[1] * tiles.shape[2]).transpose(1, 0, 2)  # a view, as T·C is contiguous
 
 
 def _transform_rows(matrix: Array, image: Array, step: int) -> Array:

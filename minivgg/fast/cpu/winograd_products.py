@@ -8,6 +8,7 @@ tiles of the portion, so that they are read once. Portions depend on shapes alon
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +25,7 @@ __all__ = ["forward", "gradients", "tiling"]
 
 _OWN_FILTERS = 5 << 19  # bytes of transformed filters up to which each thread takes its own portions; half, backwards
 _OWN_PORTION = 1 << 21  # bytes of transformed tiles in such a portion
-_COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or four images
+_COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or two images
 _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a time
 LANES = 8  # weight gradients are summed in so many accumulators, then these
 
@@ -85,12 +86,11 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
         winograd.scatter(product[:, part.place(whole, across)], g, part.band, ending.bias, y[part.images])
         ending.rectify(y[part.images, g.written(part.band)])
 
-    def buffers(portion: Portion) -> tuple[Array, Array]:
-        count = portion.count(across)
+    def buffers(count: int) -> tuple[Array, Array]:
         return memory.empty((places, count, c), x.dtype), memory.empty((places, count, k), x.dtype)
 
     def alone(portion: Portion) -> None:
-        v, product = buffers(portion)
+        v, product = buffers(portion.count(across))
         transform(v, portion, portion)
         np.matmul(v, u, out=product)
         finish(product, portion, portion)
@@ -98,8 +98,10 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
     if u.nbytes <= _OWN_FILTERS:
         run(alone, _portions(every, g, max(c, k), x.itemsize, _OWN_PORTION))
         return y
-    for portion in _portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=4):
-        v, product = buffers(portion)
+    portions = _portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=2)
+    whole_v, whole_product = buffers(max(portion.count(across) for portion in portions))
+    for portion in portions:
+        v, product = whole_v[:, : portion.count(across)], whole_product[:, : portion.count(across)]
         run(partial(transform, v, portion), _portions(portion.images, g, c, x.itemsize, _PIECE))
         run(lambda f, v=v, product=product: np.matmul(v[f], u[f], out=product[f]), range(places))  # type: ignore[misc]
         run(partial(finish, product, portion), _portions(portion.images, g, k, x.itemsize, _PIECE))
@@ -123,10 +125,13 @@ class _Backward:
         self.gx = None if w is None else memory.empty((problem.n, *problem.size, problem.c), self.dtype)
         self.sums: list[Array] = []
 
-    def buffers(self, portion: Portion) -> tuple[Array, Array]:
-        """Room for Ṁ (a², T, K) and V (a², T, C), which V̇ takes over."""
-        count = portion.count(self.g.tiles[1])
-        return tuple(memory.empty((self.places, count, channels), self.dtype) for channels in (self.problem.k, self.problem.c))  # type: ignore[return-value]
+    def buffers(self, portions: list[Portion]) -> Iterator[tuple[Portion, Array, Array]]:
+        """Each portion with room for its Ṁ (a², T, K) and V (a², T, C), which V̇ takes over: the same memory for all."""
+        largest, (c, k) = max(portion.count(self.g.tiles[1]) for portion in portions), (self.problem.c, self.problem.k)
+        gm, v = memory.empty((self.places, largest, k), self.dtype), memory.empty((self.places, largest, c), self.dtype)
+        for portion in portions:
+            count = portion.count(self.g.tiles[1])
+            yield portion, gm[:, :count], v[:, :count]
 
     def arrive(self, gm: Array, whole: Portion, part: Portion) -> None:
         """Ṁ of a part."""
@@ -153,8 +158,7 @@ class _Backward:
         """One accumulator's images, portion by portion."""
         c, k = self.problem.c, self.problem.k
         total = part = None
-        for portion in _portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION):
-            gm, v = self.buffers(portion)
+        for portion, gm, v in self.buffers(_portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION)):
             self.arrive(gm, portion, portion)
             if self.x is not None:
                 self.gather(v, portion, portion)
@@ -172,12 +176,12 @@ class _Backward:
         """All threads work on one portion at a time, stage by stage."""
         c, k, size = self.problem.c, self.problem.k, self.dtype.itemsize
         total = None if self.x is None else memory.empty((self.places, c, k), self.dtype)
-        for number, portion in enumerate(_portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=4)):
-            gm, v = self.buffers(portion)
+        portions = _portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=2)
+        for portion, gm, v in self.buffers(portions):
             run(partial(self.arrive, gm, portion), _portions(portion.images, self.g, k, size, _PIECE))
             if total is not None:
                 run(partial(self.gather, v, portion), _portions(portion.images, self.g, c, size, _PIECE))
-                run(partial(_multiply, v, gm, total, number == 0), range(self.places))
+                run(partial(_multiply, v, gm, total, portion is portions[0]), range(self.places))
             if self.u is not None:
                 run(lambda f, v=v, gm=gm: np.matmul(gm[f], self.u[f].T, out=v[f]), range(self.places))  # type: ignore[misc]
                 limit = max(_PIECE, self.places * self.g.tiles[0] * self.g.tiles[1] * c * size)  # whole images: tiles overlap
