@@ -20,64 +20,30 @@ Storage. Images are (N, H, W, C). A row of an image is one long vector of W·C n
 (a×a)·(a × W·C) that reads a of the image's rows as they lie; the one along W follows after the tiles' columns are gathered. Transformed
 tiles lie as (a, a, T, C): first the place along W, then along H, so that either transform is one product with long rows.
 
-See  Lavin & Gray 2015, arXiv:1509.09308; Winograd 1980.
+The matrices, and what they do to rounding errors, are in `winograd_points`.
+
+See  Lavin & Gray 2015, arXiv:1509.09308.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from ...backend import memory
 from ...backend.arrays import Array
+from .winograd_points import matrices
 
 __all__ = [
-    "Matrices",
     "Tiling",
     "filters",
     "filters_transposed",
     "gather",
     "gather_transposed",
-    "matrices",
     "scatter",
     "scatter_transposed",
 ]
-
-
-@dataclass(frozen=True)
-class Matrices:
-    """Bᵀ (a, a), Aᵀ (m, a) and the filter's G ⊗ G (a², 9), its rows ordered as the places of tiles are; a dtype's worth."""
-
-    bt: Array
-    at: Array
-    gg: Array
-
-
-_B2 = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]
-_A2 = [[1, 1, 1, 0], [0, 1, -1, -1]]
-_G2 = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
-_B4 = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-_A4 = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-_G4 = [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-]
-
-
-@cache
-def matrices(m: int, dtype: Any) -> Matrices:
-    """Those of F(2×2, 3×3), points 0, ±1, ∞, or F(4×4, 3×3), points 0, ±1, ±2, ∞."""
-    bt, at, g = (_B2, _A2, _G2) if m == 2 else (_B4, _A4, _G4)
-    g64 = np.array(g)
-    gg = np.einsum("ir,js->jirs", g64, g64).reshape(-1, 9)  # place (j, i) from tap (r, s): W's place first
-    return Matrices(*(np.ascontiguousarray(v, dtype) for v in (bt, at, gg)))
 
 
 @dataclass(frozen=True)
