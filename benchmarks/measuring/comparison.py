@@ -22,10 +22,14 @@ from .machine import GemmRate, describe, versions
 from .memory import apart
 from .timing import Run, Times, alternate, ratio
 
-__all__ = ["LEGEND", "add_flags", "best_peers", "check_flags", "compare", "keep", "make_all", "row", "table"]
+__all__ = [
+    "HEAD", "LEGEND", "add_flags", "best_peers", "check_flags", "command", "compare", "failed", "joined", "keep", "make_all", "row",
+    "table",
+]  # fmt: skip
 
 Record = dict[str, Any]
 
+HEAD = ("", "ms a step", "images/s", "GF/s", "of GEMM", "ratio (spread)", "peak MiB (in all)", "faults a step (alone)")
 LEGEND = [
     "Ratio: the peer's time / minivgg's, the median of the rounds (least–most); above 1, minivgg is faster.",
     "GF/s: 2 × multiply-adds, as a direct convolution counts them, forward and, in training, backward. Faults: minor page faults.",
@@ -85,7 +89,7 @@ def compare(
     alone = {} if flags.no_memory else {name: apart(script, [*arguments, *file_flags], name) for name in runs}
     return {
         "title": flags.title or str(job),
-        "command": shlex.join(["scripts/bench", Path(script).stem, *arguments]),
+        "command": command(script, arguments),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": describe(),
         "versions": versions(["threadpoolctl", *packages]),
@@ -94,6 +98,18 @@ def compare(
         "gemm_gflops": gemm.gflops,
         "contenders": {name: _measured(times[name], alone.get(name)) for name in runs},
     }
+
+
+def command(script: str, arguments: Sequence[str]) -> str:
+    """What to type to measure it again: without the flags that only say where the record goes and what it is called."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip or argument.split("=")[0] in {"--title", "--json"}:
+            skip = not skip and "=" not in argument
+        else:
+            kept.append(argument)
+    return shlex.join(["scripts/bench", Path(script).stem, *kept])
 
 
 def _measured(times: Times, alone: Mapping[str, Any] | None) -> Record:
@@ -111,8 +127,14 @@ def best_peers(record: Record) -> dict[str, str]:
     return best
 
 
+def failed(record: Record) -> dict[str, str]:
+    """Contenders that could not be timed, or not in a process of their own, and why."""
+    alone = {name: (found["alone"] or {}).get("error") for name, found in record["contenders"].items()}
+    return {**record.get("failures", {}), **{name: f"in a process of its own: {why}" for name, why in alone.items() if why}}
+
+
 def row(record: Record, name: str) -> tuple[str, ...]:
-    """One contender's cells, after those of `table`'s head."""
+    """One contender's cells, under HEAD."""
     found, ours = record["contenders"][name], record["contenders"]["minivgg"]["seconds"]
     seconds, alone = statistics.median(found["seconds"]), found["alone"] or {}
     gflops = 2 * record["multiply_adds"] * record["job"]["batch"] / seconds / 1e9
@@ -133,19 +155,14 @@ def row(record: Record, name: str) -> tuple[str, ...]:
 
 def table(record: Record) -> str:
     """The record for people."""
-    head = ("", "ms a step", "images/s", "GF/s", "of GEMM", "ratio (spread)", "peak MiB (in all)", "faults a step (alone)")
-    rows = [head, *(row(record, name) for name in record["contenders"])]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
+    rows = [HEAD, *(row(record, name) for name in record["contenders"])]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(HEAD))]
     lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))) for r in rows]
-    for name, failure in record.get("failures", {}).items():
-        lines.append(f"{name} failed: {failure}")
-    for name, found in record["contenders"].items():
-        if "error" in (found["alone"] or {}):
-            lines.append(f"{name} failed in a process of its own: {found['alone']['error']}")
+    lines += [f"{name} failed: {failure}" for name, failure in failed(record).items()]
     ours, count = record["contenders"]["minivgg"]["seconds"], len(record["contenders"]["minivgg"]["seconds"])
     for peer, name in best_peers(record).items():
         lines.append(f"{peer}'s best is {name}: ratio {ratio(record['contenders'][name]['seconds'], ours)} over {count} rounds")
-    lines += [*LEGEND, f"GEMM {record['gemm_gflops']:.0f} GF/s; {_joined(record['machine'])}; {_joined(record['versions'])}"]
+    lines += [*LEGEND, f"GEMM {record['gemm_gflops']:.0f} GF/s; {joined(record['machine'])}; {joined(record['versions'])}"]
     return "\n".join(lines)
 
 
@@ -158,5 +175,6 @@ def keep(record: Record, path: Path | None) -> None:
     sys.stdout.flush()
 
 
-def _joined(pairs: Mapping[str, str]) -> str:
+def joined(pairs: Mapping[str, str]) -> str:
+    """Names and values in one line."""
     return ", ".join(f"{key} {value}" for key, value in pairs.items())

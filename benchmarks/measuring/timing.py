@@ -6,12 +6,31 @@ import gc
 import resource
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-__all__ = ["Ratio", "Run", "Times", "alternate", "faults_of_this_process", "ratio"]
+__all__ = ["Ratio", "Run", "Stopwatch", "Times", "alternate", "faults_of_this_process", "ratio"]
 
 Run = Callable[[int], None]  # does so many steps
+
+
+class Stopwatch:
+    """A clock that can be stopped: `with stopwatch.paused(): …` is not counted."""
+
+    def __init__(self) -> None:
+        self._left_out = 0.0
+
+    def __call__(self) -> float:
+        """Seconds that were counted."""
+        return time.perf_counter() - self._left_out
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still for the duration of the block."""
+        start = time.perf_counter()
+        yield
+        self._left_out += time.perf_counter() - start
 
 
 class Times(NamedTuple):
