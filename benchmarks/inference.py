@@ -66,8 +66,8 @@ def main(arguments: Sequence[str]) -> None:
         packages, own_flags = peers.packages(names, peers.INFERENCE), ["--onnx", str(file)]
         record = comparison.compare(__file__, arguments, flags, job, runs, forward_multiply_adds(job), packages, own_flags)
     record |= {"failures": failures, "notes": notes}
-    print(comparison.table(record))
     comparison.keep(record, flags.json)
+    print(comparison.table(record))
 
 
 def built(module: Any, job: Job, file: Path) -> Any:

@@ -27,6 +27,7 @@ from measuring.timing import Run
 from minivgg.errors import ConfigError, GradientError
 
 _LOOKED_AT = 16  # images for the comparison of gradients, at most
+_LOSS_BOUND = 1e-4  # of the float32 losses: rounding differs from method to method, layer after layer
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     packages = peers.packages(names, peers.TRAINING)
     record = comparison.compare(__file__, arguments, flags, job, runs, training_multiply_adds(job), packages)
     record |= {"failures": failures, "notes": notes, "kept": kept}
-    print(comparison.table(record))
     comparison.keep(record, flags.json)
+    print(comparison.table(record))
 
 
 def agreement(name: str, ours: Any, theirs: Any, images: Any, targets: Any) -> str:
@@ -78,7 +79,7 @@ def agreement(name: str, ours: Any, theirs: Any, images: Any, targets: Any) -> s
     said = compare_gradients(ours.gradients(x, y), theirs.gradients(x, y), name, loss_bound=1e-9, bound=1e-9)
     mine, other = ours.loss(images, targets), theirs.loss(images, targets)
     gc.collect()
-    if not abs(mine - other) <= 1e-5 * abs(other):
+    if not abs(mine - other) <= _LOSS_BOUND * abs(other):
         raise GradientError(f"the float32 losses differ: {mine:.7f} (minivgg), {other:.7f} ({name}). Nothing was timed.")
     return f"float64 {said}; float32 loss {mine:.6f} and {other:.6f}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -34,9 +35,12 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
     """Call `main` with the arguments (sys.argv's by default) and return its exit code: 0, or that of its MinivggError, said on stderr."""
     try:
         main(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
     except MinivggError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -11,7 +11,6 @@ import datetime
 import json
 import shlex
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,6 @@ def keep(record: Record, path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
 
 
 def joined(pairs: Mapping[str, str]) -> str:

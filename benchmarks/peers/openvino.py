@@ -1,15 +1,21 @@
-"""OpenVINO on the CPU in strict float32, all threads: tuned once for latency and once for throughput."""
+"""OpenVINO on the CPU in strict float32, all threads: tuned once for latency and once for throughput.
+
+It is imported without its telemetry, which would send a message from a thread of its own that forks. A fork shuts down the threads
+of NumPy's OpenBLAS, and a matrix product that runs at that moment waits for them for ever.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import openvino
-
 import minivgg as mv
 from measuring.timing import Run
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as if it were not installed: openvino then uses its stub
+import openvino  # noqa: E402
 
 __all__ = ["Inference"]
 
