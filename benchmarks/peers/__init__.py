@@ -3,9 +3,12 @@
     training     Network(job)                         with weights of its own
                  .load(state)                         minivgg's state_dict
                  .gradients(images, targets)          (loss, {name: gradient}) in the dtype of the images, without dropout
+                 .loss(images, targets)               in training mode, without dropout
                  .training(images, targets)           {contender: function that makes its Run}
-    inference    Inference(job, file) or Network(job) .inference(images)  {contender: function that makes its Run}
-                 .outputs(contender, images)          logits of the last Run
+    inference    Network(job), or Inference(file)     from layers of its own, or from an ONNX file
+                 .inference(images)                   {contender: function that makes its Run}
+                 .outputs(contender)                  logits of the contender's Run, which was the last
+    single ops   Ops(case, arrays)                    in peers/…_ops.py: see op_case.py
 
 A contender's name begins with its peer's. Its Run is made when it is asked for, so that a process of its own can hold one alone.
 """

@@ -81,8 +81,8 @@ class Network:
         def make() -> Run:
             model = self.model.eval()
             fold = getattr(nn, "fold_batch_norm", None)
-            if fold is not None:
-                model = fold(model) or model
+            folded = None if fold is None else fold(model)
+            model = model if folded is None else folded
             x = _channels_last(images)
 
             def run(steps: int) -> None:
