@@ -10,6 +10,7 @@ from .config_file import config_toml, read_config_file
 from .decode import read_image
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
+from .gradients import gradients, micro_batches
 from .interrupts import Interrupted
 from .loop import Trainer
 from .observer import Observer
@@ -35,8 +36,10 @@ __all__ = [
     "evaluate",
     "explain",
     "find_run",
+    "gradients",
     "load_checkpoint",
     "measure",
+    "micro_batches",
     "read_config_file",
     "read_image",
     "save_checkpoint",
