@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .autograd.mode import check_finite, frozen_state, lock_arrays, no_grad, reference
     from .autograd.trace import Tape, keep_statistics, kept_bytes, trace
     from .backend.device import Device, threads
+    from .backend.memory import empty_cache
+    from .fast.cpu.choice import conv_algorithm
 
 __version__ = "0.1.0"
 
@@ -37,7 +39,9 @@ __all__ = [
     "Tape",
     "Tensor",
     "check_finite",
+    "conv_algorithm",
     "data",
+    "empty_cache",
     "errors",
     "frozen_state",
     "grad",
@@ -63,6 +67,8 @@ _HOMES = {
     "autograd.mode": ("check_finite", "frozen_state", "lock_arrays", "no_grad", "reference"),
     "autograd.trace": ("Tape", "keep_statistics", "kept_bytes", "trace"),
     "backend.device": ("Device", "threads"),
+    "backend.memory": ("empty_cache",),
+    "fast.cpu.choice": ("conv_algorithm",),
 }
 _find = lazy_names(__name__, _HOMES, first="minivgg.ops")[0]  # that module gives Tensor its operators
 

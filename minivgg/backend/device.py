@@ -99,8 +99,9 @@ class Device:
 
 
 def threads() -> int:
-    """How many threads BLAS may use for one matrix product: MINIVGG_THREADS (read when minivgg is imported before NumPy),
-    or else all cores of this process.
+    """How many threads kernels share their work among: MINIVGG_THREADS, or else all cores of this process.
+
+    For products outside kernels BLAS has as many, if MINIVGG_THREADS is set and minivgg is imported before NumPy.
     """
     value = os.environ.get("MINIVGG_THREADS", "")
     if value and not (value.isdigit() and int(value) > 0):

@@ -4,6 +4,9 @@ Every image batch has the shape (N, C, H, W). How its numbers lie in memory is t
 On the CPU the ops store them as (N, H, W, C): a pixel's channels are neighbours, so that a convolution
 is a matrix product over contiguous rows. `nhwc` and `as_nchw` are the way in and out; the other functions
 make new arrays that keep this storage, where `np.pad`, `np.zeros_like` or `x.copy()` might lose it.
+
+Filters have the shape (K, C, R, S) and are stored as (R, S, C, K): tap by tap a matrix from C channels to K, all taps together one
+matrix (R·S·C, K). `rsck` and `as_kcrs` are the way in and out.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy as np
 
 from .arrays import Array, array_module
 
-__all__ = ["as_nchw", "empty", "nhwc", "pad", "random_like", "zeros"]
+__all__ = ["as_kcrs", "as_nchw", "empty", "nhwc", "pad", "random_like", "rsck", "zeros"]
 
 
 def nhwc(x: Array) -> Array:
@@ -25,6 +28,16 @@ def nhwc(x: Array) -> Array:
 def as_nchw(x: Array) -> Array:
     """x (N, H, W, C) seen as (N, C, H, W); never a copy."""
     return x.transpose(0, 3, 1, 2)
+
+
+def rsck(w: Array) -> Array:
+    """w (K, C, R, S) as a contiguous array (R, S, C, K); no copy if it is stored so already."""
+    return array_module(w).ascontiguousarray(w.transpose(2, 3, 1, 0))
+
+
+def as_kcrs(w: Array) -> Array:
+    """w (R, S, C, K) seen as (K, C, R, S); never a copy."""
+    return w.transpose(3, 2, 0, 1)
 
 
 def empty(shape: tuple[int, int, int, int], like: Array) -> Array:

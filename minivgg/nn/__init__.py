@@ -15,9 +15,9 @@ from .layers import (
     LocalResponseNorm,
     MaxPool2d,
     ReLU,
-    Sequential,
 )
 from .module import Buffer, Module, Parameter
+from .sequential import Sequential
 from .summary import Summary, summary
 
 __all__ = [

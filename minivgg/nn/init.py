@@ -26,8 +26,8 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _stored(values: Array) -> Array:
-    """Filters are stored channels-last, like images; drawn in logical order (K, R, S, C)."""
-    return layout.as_nchw(values) if values.ndim == 4 else values
+    """Filters are drawn in logical order (K, R, S, C), and stored as convolutions read them."""
+    return layout.as_kcrs(layout.rsck(layout.as_nchw(values))) if values.ndim == 4 else values
 
 
 def _drawn_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

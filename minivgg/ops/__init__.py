@@ -8,8 +8,10 @@ from . import operators as operators
 from .arithmetic import Add, Divide, Multiply, Negate, Power, Subtract, Where, where
 from .avg_pool2d import AvgPool2d, AvgPool2dInput, adaptive_avg_pool2d, avg_pool2d
 from .batch_norm import BatchNorm, ChannelAffine, batch_norm
+from .batch_norm_relu import BatchNormRelu, batch_norm_relu
 from .channel_sum import ChannelSum, channel_sum
 from .conv2d import Conv2d, Conv2dInput, Conv2dWeight, conv2d
+from .conv2d_relu import Conv2dRelu, conv2d_relu
 from .cross_entropy import CrossEntropy, LogSoftmax, Softmax, cross_entropy, log_softmax, softmax
 from .dropout import Dropout, dropout
 from .exponential import Exp, Log, Sigmoid, Sqrt, Tanh, exp, log, sigmoid, sqrt, tanh
@@ -36,12 +38,12 @@ from .shaping import (
 from .windows import Col2im, Geometry, Im2col, col2im, im2col
 
 __all__ = [
-    "Add", "AvgPool2d", "AvgPool2dInput", "BatchNorm", "ChannelAffine", "ChannelSum", "ChannelWindowSum", "Col2im", "Concatenate", "Conv2d",
-    "Conv2dInput", "Conv2dWeight", "CrossEntropy", "Divide", "Dropout", "Exp", "Geometry", "Im2col", "Index", "Linear",
-    "LocalResponseNorm", "Log", "LogSoftmax", "LogSumExp", "Matmul", "Max", "MaxPool2d", "Mean", "Multiply", "Negate", "Pad",
-    "PoolGather", "PoolScatter", "Power", "Relu", "Reshape", "ScatterIndex", "Sigmoid", "Softmax", "Sqrt", "Subtract", "Sum",
-    "Tanh", "Transpose", "Where", "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "channel_sum", "col2im", "concatenate", "conv2d",
-    "cross_entropy", "dropout", "exp", "flatten", "im2col", "index", "linear", "local_response_norm", "log", "log_softmax",
-    "logsumexp", "matmul", "max", "max_pool2d", "mean", "pad", "relu", "reshape", "sigmoid", "softmax", "sqrt", "sum", "tanh",
-    "transpose", "where",
+    "Add", "AvgPool2d", "AvgPool2dInput", "BatchNorm", "BatchNormRelu", "ChannelAffine", "ChannelSum", "ChannelWindowSum", "Col2im",
+    "Concatenate", "Conv2d", "Conv2dInput", "Conv2dRelu", "Conv2dWeight", "CrossEntropy", "Divide", "Dropout", "Exp", "Geometry", "Im2col",
+    "Index", "Linear", "LocalResponseNorm", "Log", "LogSoftmax", "LogSumExp", "Matmul", "Max", "MaxPool2d", "Mean", "Multiply", "Negate",
+    "Pad", "PoolGather", "PoolScatter", "Power", "Relu", "Reshape", "ScatterIndex", "Sigmoid", "Softmax", "Sqrt", "Subtract", "Sum",
+    "Tanh", "Transpose", "Where", "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "batch_norm_relu", "channel_sum", "col2im",
+    "concatenate", "conv2d", "conv2d_relu", "cross_entropy", "dropout", "exp", "flatten", "im2col", "index", "linear",
+    "local_response_norm", "log", "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "mean", "pad", "relu", "reshape", "sigmoid",
+    "softmax", "sqrt", "sum", "tanh", "transpose", "where",
 ]  # fmt: skip

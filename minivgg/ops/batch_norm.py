@@ -15,7 +15,7 @@ from ..errors import ConfigError, ShapeError
 from .channel_sum import channel_sum
 from .exponential import sqrt
 
-__all__ = ["BatchNorm", "ChannelAffine", "batch_norm", "check_batch"]
+__all__ = ["BatchNorm", "ChannelAffine", "batch_norm", "check_arguments", "check_batch"]
 
 
 def _per_channel(v: Any, ndim: int) -> Any:
@@ -50,11 +50,18 @@ class BatchNorm(Op):
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         m = x.size // x.shape[1]
         self.mean = channel_sum(x) * (1.0 / m)
-        y = x - _per_channel(self.mean, x.ndim)
-        self.variance = channel_sum(y * y) * (1.0 / m)
-        y *= _per_channel(gamma / array_module(x).sqrt(self.variance + self.eps), x.ndim)
-        y += _per_channel(beta, x.ndim)
-        return y
+        centred = x - _per_channel(self.mean, x.ndim)
+        self.variance = channel_sum(centred * centred) * (1.0 / m)
+        return self._scaled(centred, gamma, beta)
+
+    def again(self, x: Array, gamma: Array, beta: Array) -> Array:
+        """y once more, by the statistics of this call: the bits that `forward` gave."""
+        return self._scaled(x - _per_channel(self.mean, x.ndim), gamma, beta)
+
+    def _scaled(self, centred: Array, gamma: Array, beta: Array) -> Array:
+        centred *= _per_channel(gamma / array_module(centred).sqrt(self.variance + self.eps), centred.ndim)
+        centred += _per_channel(beta, centred.ndim)
+        return centred
 
     def normalised(self, x: Any) -> tuple[Any, Any]:
         """(x̂, 1/s): from the statistics of this call, or as a function of x while a graph is recorded."""
@@ -137,23 +144,28 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, mean: Any = None, var: Any = No
     By the batch's statistics, or by the given `mean` and `var` (C,), as in evaluation. Raises ShapeError if sizes
     do not fit, or if there is one value per channel, whose variance says nothing.
     """
-    check_batch(x, gamma, training=mean is None)
     if (mean is None) != (var is None):
         raise ShapeError("batch_norm needs both mean and var (evaluation) or neither (statistics of the batch).")
-    if not eps >= 0:
-        raise ConfigError(f"batch_norm needs eps ≥ 0, but it is {eps}.")
-    for name, v in {"beta": beta, "mean": mean, "var": var}.items():
-        if v is not None and (v.shape != gamma.shape or v.dtype != gamma.dtype):
-            raise ShapeError(f"batch_norm: {name} is {v.dtype} {v.shape}, but must be as gamma, {gamma.dtype} {gamma.shape}.")
+    check_arguments("batch_norm", x, gamma, eps, mean is None, beta=beta, mean=mean, var=var)
     if mean is None:
         return BatchNorm(eps)(x, gamma, beta)
     scale = gamma / sqrt(var + eps)
     return ChannelAffine()(x, scale, beta - mean * scale)
 
 
-def check_batch(x: Any, gamma: Any, training: bool) -> None:
+def check_arguments(name: str, x: Any, gamma: Any, eps: float, training: bool, **others: Any) -> None:
+    """Raise ShapeError or ConfigError unless the arguments of the function `name` fit; `others` are (C,) as gamma, or None."""
+    check_batch(x, gamma, training, name)
+    if not eps >= 0:
+        raise ConfigError(f"{name} needs eps ≥ 0, but it is {eps}.")
+    for other, v in others.items():
+        if v is not None and (v.shape != gamma.shape or v.dtype != gamma.dtype):
+            raise ShapeError(f"{name}: {other} is {v.dtype} {v.shape}, but must be as gamma, {gamma.dtype} {gamma.shape}.")
+
+
+def check_batch(x: Any, gamma: Any, training: bool, name: str = "batch_norm") -> None:
     """Raise ShapeError unless x (N, C, …) fits gamma (C,) and, in training, has two values or more per channel."""
-    name = where("batch_norm")
+    name = where(name)
     if x.ndim < 2 or gamma.shape != (x.shape[1],):
         raise ShapeError(
             f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}."

@@ -31,8 +31,8 @@ def _tiles(view: Array) -> Iterator[tuple[slice, slice]]:
 
 
 def _matrix(w: Array) -> Array:
-    """A kernel (K, C, R, S) as a matrix (K, R·S·C): a view, if it is stored channels-last."""
-    return layout.nhwc(w).reshape(w.shape[0], -1)
+    """A kernel (K, C, R, S) as a matrix (R·S·C, K): a view, if it is stored tap by tap."""
+    return layout.rsck(w).reshape(-1, w.shape[0])
 
 
 def _columns(view: Array, tile: tuple[slice, slice], buffer: Array) -> Array:
@@ -49,10 +49,10 @@ def _buffer(view: Array) -> Array:
 
 
 def convolve(x: Array, w: Array, b: Array | None, g: Geometry) -> Array:
-    """y[n,p,q,k] = Σ columns[(n,p,q), (r,s,c)] · w[k, (r,s,c)] + b[k], tile by tile."""
+    """y[n,p,q,k] = Σ columns[(n,p,q), (r,s,c)] · w[(r,s,c), k] + b[k], tile by tile."""
     xp = array_module(x, w)
     p, q = g.output(*x.shape[2:])
-    matrix = _matrix(w).T  # (R·S·C, K)
+    matrix = _matrix(w)  # (R·S·C, K)
     view = g.view(layout.nhwc(g.pad(x)), p, q)  # (N, P, Q, R, S, C)
     out = xp.empty((x.shape[0], p, q, w.shape[0]), x.dtype)
     buffer = _buffer(view)
@@ -71,7 +71,7 @@ def scatter_columns(u: Array, w: Array, shape: tuple[int, ...], g: Geometry) -> 
     p, q = u.shape[2:]
     (top, bottom), (left, right) = g.margins(h, wide)
     out = xp.zeros((n, h + top + bottom, wide + left + right, c), u.dtype)
-    rows, matrix = layout.nhwc(u), _matrix(w)
+    rows, matrix = layout.nhwc(u), _matrix(w).T
     view = g.view(out, p, q)
     for tile in _tiles(view):
         part = rows[tile]  # (images, rows of windows, Q, K)
@@ -83,13 +83,13 @@ def scatter_columns(u: Array, w: Array, shape: tuple[int, ...], g: Geometry) -> 
 
 
 def correlate(u: Array, x: Array, shape: tuple[int, ...], g: Geometry) -> Array:
-    """gw[k, (r,s,c)] = Σ_{n,p,q} u[(n,p,q), k] · columns[(n,p,q), (r,s,c)], summed tile by tile in a fixed order."""
+    """gw[(r,s,c), k] = Σ_{n,p,q} columns[(n,p,q), (r,s,c)] · u[(n,p,q), k], summed tile by tile in a fixed order."""
     xp = array_module(u, x)
     k, c, r, s = shape
     p, q = u.shape[2:]
     view = g.view(layout.nhwc(g.pad(x)), p, q)
     rows = layout.nhwc(u)  # (N, P, Q, K)
-    out, buffer = xp.zeros((k, r * s * c), x.dtype), _buffer(view)
+    out, buffer = xp.zeros((r * s * c, k), x.dtype), _buffer(view)
     for tile in _tiles(view):
-        out += rows[tile].reshape(-1, k).T @ _columns(view, tile, buffer)
-    return layout.as_nchw(out.reshape(k, r, s, c))
+        out += _columns(view, tile, buffer).T @ rows[tile].reshape(-1, k)
+    return layout.as_kcrs(out.reshape(r, s, c, k))

@@ -21,7 +21,7 @@ from .columns import convolve, correlate, scatter_columns
 from .shaping import concatenate
 from .windows import Geometry, Im2col, Pair, geometry, pair
 
-__all__ = ["Conv2d", "Conv2dInput", "Conv2dWeight", "conv2d"]
+__all__ = ["Conv2d", "Conv2dInput", "Conv2dWeight", "Convolution", "check_convolution", "conv2d"]
 
 Shape4 = tuple[int, ...]  # (N, C, H, W) or (K, C, R, S)
 
@@ -191,7 +191,14 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
     stride, padding and dilation are ints or pairs (rows, columns). Returns (N, K, P, Q) in x's dtype.
     Raises ShapeError if sizes do not fit, ConfigError for impossible hyper-parameters. See Conv2d for formulas.
     """
-    name = where("conv2d")
+    return Conv2d(*check_convolution("conv2d", x, w, b, stride, padding, dilation, groups))(x, w, b)
+
+
+def check_convolution(
+    name: str, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[Pair, Pair, Pair, int]:
+    """The fields of a convolution; raises ShapeError or ConfigError unless the arguments of the function `name` fit."""
+    name = where(name)
     if x.ndim != 4 or w.ndim != 4:
         raise ShapeError(f"{name} needs images (N, C, H, W) and filters (K, C/groups, R, S), but got {x.shape} and {w.shape}.")
     if 0 in w.shape:
@@ -211,4 +218,4 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, 
         )
     g = geometry(w.shape[2:], stride, padding, dilation)
     g.output(*x.shape[2:])  # complains if the window does not fit
-    return Conv2d(pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), int(groups))(x, w, b)
+    return pair(stride, "stride", 1), pair(padding, "padding", 0), pair(dilation, "dilation", 1), int(groups)

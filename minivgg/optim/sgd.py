@@ -9,6 +9,7 @@ from typing import Any
 
 from ..autograd.core import Tensor
 from ..backend.arrays import array_module
+from ..backend.blocks import in_blocks
 from ..backend.device import Device
 from ..errors import CheckpointError, ConfigError, nearest
 
@@ -102,22 +103,25 @@ class SGD:
 
     def _update(self, name: str, p: Tensor, group: Mapping[str, Any], guard: Any) -> None:
         eta, mu, decay, torch = group["lr"], group["momentum"], group["weight_decay"], self.form == "torch"
-        g: Any = p.grad
-        if decay:
-            g = g + decay * p.data
-        move = g if torch else -eta * g  # what enters the velocity
-        if mu:
-            old = self._state(name, p)
-            v = old if guard is None else old.copy()
-            v *= mu
-            v += move
-            move = move + mu * v if group["nesterov"] else v
+
+        def update(w: Any, g: Any, velocity: Any = None) -> None:
+            if decay:
+                g = g + decay * w
+            move = g if torch else -eta * g  # what enters the velocity
+            if velocity is not None:
+                v = velocity if guard is None else velocity.copy()
+                v *= mu
+                v += move
+                move = move + mu * v if group["nesterov"] else v
+                if guard is not None:
+                    array_module(v).copyto(velocity, v, where=guard)
+            change = eta * move if torch else -move
             if guard is not None:
-                array_module(old).copyto(old, v, where=guard)
-        change = eta * move if torch else -move
-        if guard is not None:
-            change = array_module(change).where(guard, change, 0)
-        p.data -= change
+                change = array_module(change).where(guard, change, 0)
+            w -= change
+
+        in_blocks(update, p.data, p.grad, *([self._state(name, p)] if mu else []))
+        p.data = p.data  # counts as a write
 
     def _state(self, name: str, p: Tensor) -> Any:
         """The velocity of a parameter: zeros until its first step, and always of its dtype and on its device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .benchmark import StepCost, explain, measure
 from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -26,15 +27,18 @@ __all__ = [
     "Predictor",
     "Result",
     "RunFolder",
+    "StepCost",
     "TrainConfig",
     "Trainer",
     "build_job",
     "config_toml",
     "dry_run",
     "evaluate",
+    "explain",
     "find_run",
     "gradients",
     "load_checkpoint",
+    "measure",
     "micro_batches",
     "read_config_file",
     "read_image",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import company, convolution, elementwise, losses, normalisation, pooling, products, reductions, shaping, state  # noqa: F401
+from . import company, convolution, elementwise, fusions, losses, normalisation, pooling, products, reductions, shaping, state  # noqa: F401
 from .planting import CATALOGUE
 
 __all__ = ["CATALOGUE"]

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import layout
+from ...backend import layout, memory
 from ...backend.arrays import Array
+from ...backend.threads import run, split
 from ...ops.max_pool2d import MaxPool2d, PoolScatter
 from ...ops.windows import Geometry
 from ..overlay import kernel
@@ -15,30 +16,59 @@ from ..overlay import kernel
 __all__ = ["forward", "scatter"]
 
 _PLAIN = Geometry((2, 2), (2, 2))
+_BLOCK = 1 << 20  # bytes of input that a thread takes at a time
+
+Band = tuple[slice, slice]  # images, rows of the output
 
 
-@kernel(MaxPool2d, "forward", "numpy", bound=0.0, when=lambda call, x: call.geometry == _PLAIN)
+def _bands(n: int, p: int, row: int) -> list[Band]:
+    """Whole images, or some rows of one, `row` being the bytes that a row of the output is made from."""
+    if row * p <= _BLOCK:
+        return [(images, slice(0, p)) for images in split(n, _BLOCK // max(row * p, 1))]
+    return [(slice(i, i + 1), rows) for i in range(n) for rows in split(p, _BLOCK // row)]
+
+
+@kernel(MaxPool2d, "forward", "numpy", bound=0.0, when=lambda call, x: call.geometry == _PLAIN and x.size > 0)
 def forward(call: Any, x: Array) -> Array:
     """Comparisons only, so the result is exact, winners included: in each row of two the first wins a tie, then the upper row.
 
     A window with a NaN gives NaN, and its winner counts as the first tap, as in the op.
     """
-    p, q = call.geometry.output(*x.shape[2:])
-    taps = [x[:, :, r : 2 * p : 2, s : 2 * q : 2] for r in (0, 1) for s in (0, 1)]
-    upper, lower = np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3])
-    below = (lower > upper).view(np.uint8)
-    right = np.where(below.view(bool), taps[3] > taps[2], taps[1] > taps[0]).view(np.uint8)
-    np.maximum(upper, lower, out=upper)
-    call.winners = (below * np.uint8(2) + right) * (upper == upper)
-    return upper
+    (n, c, h, w), images = x.shape, layout.nhwc(x)
+    p, q = call.geometry.output(h, w)
+    y, winners = memory.empty((n, p, q, c), x.dtype), memory.empty((n, p, q, c), np.uint8)
+
+    def part(band: Band) -> None:
+        rows = images[band[0], 2 * band[1].start : 2 * band[1].stop]
+        taps = [rows[:, r::2, s : 2 * q : 2] for r in (0, 1) for s in (0, 1)]
+        upper, lower = np.maximum(taps[0], taps[1]), np.maximum(taps[2], taps[3])
+        below, right, last = lower > upper, taps[1] > taps[0], taps[3] > taps[2]
+        last ^= right
+        last &= below
+        right ^= last  # of the lower row where that won
+        out, where = np.maximum(upper, lower, out=y[band]), winners[band]
+        np.left_shift(below.view(np.uint8), 1, out=where)
+        where |= right.view(np.uint8)
+        where *= (out == out).view(np.uint8)
+
+    run(part, _bands(n, p, 2 * w * c * x.itemsize))
+    call.winners = layout.as_nchw(winners)
+    return layout.as_nchw(y)
 
 
-@kernel(PoolScatter, "forward", "numpy", bound=0.0, when=lambda call, u, winners: call.geometry == _PLAIN)
+@kernel(PoolScatter, "forward", "numpy", bound=0.0, when=lambda call, u, winners: call.geometry == _PLAIN and u.size > 0)
 def scatter(call: Any, u: Array, winners: Array) -> Array:
     """Each element is u or zero, as in the op: exact. An odd last row or column belongs to no window and stays zero."""
+    n, c, h, w = call.shape
     p, q = u.shape[2:]
-    odd = (p * 2, q * 2) != call.shape[2:]
-    y = layout.zeros(call.shape, u) if odd else layout.empty(call.shape, u)
-    for i in range(4):
-        np.multiply(u, winners == i, out=y[:, :, i // 2 : 2 * p : 2, i % 2 : 2 * q : 2])
-    return y
+    values, places, out = layout.nhwc(u), layout.nhwc(winners), memory.empty((n, h, w, c), u.dtype)
+
+    def part(band: Band) -> None:
+        rows = out[band[0], 2 * band[1].start : 2 * band[1].stop]
+        for i in range(4):
+            np.multiply(values[band], places[band] == i, out=rows[:, i // 2 :: 2, i % 2 : 2 * q : 2])
+        rows[:, :, 2 * q :] = 0
+
+    run(part, _bands(n, p, 2 * w * c * u.itemsize))
+    out[:, 2 * p :] = 0
+    return layout.as_nchw(out)

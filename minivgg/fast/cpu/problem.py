@@ -1,0 +1,56 @@
+"""A convolution as the kernels see it: channels-last arrays, filters by taps, and what is done at its ends.
+
+Images are (N, H, W, C), filters (R, S, C, K): tap by tap a matrix from channels to channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...backend.arrays import Array
+from ...ops.windows import Geometry
+
+__all__ = ["Ending", "Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The shapes of one convolution, without groups: all that an algorithm may depend on."""
+
+    n: int
+    size: tuple[int, int]  # (H, W)
+    c: int
+    k: int
+    geometry: Geometry
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """(P, Q)."""
+        return self.geometry.output(*self.size)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the definition: N·P·Q·C·K·R·S."""
+        p, q = self.output
+        return self.n * p * q * self.c * self.k * self.geometry.size
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What happens to a part of the result while it is in the cache: + bias, then the rectifier."""
+
+    bias: Array | None = None
+    relu: bool = False
+
+    def add(self, part: Array) -> None:
+        """Add the bias (K,) to a part (…, K) of the result, then rectify."""
+        if self.bias is not None:
+            part += self.bias
+        self.rectify(part)
+
+    def rectify(self, part: Array) -> None:
+        """Set what is negative to zero, if the convolution ends with the rectifier."""
+        if self.relu:
+            np.maximum(part, 0, out=part)
