@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from .. import ops
 from ..errors import ConfigError
-from .layers import BatchNorm2d, Conv2d, Linear, Sequential
+from .layers import BatchNorm2d, Conv2d, Linear
 from .module import Module, Parameter
+from .sequential import Sequential
 
 __all__ = ["fold_batch_norm"]
 
