@@ -10,10 +10,10 @@ meanwhile: two pools would get into each other's way, and BLAS may sum in anothe
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, TypeVar
 
 from .device import threads
@@ -30,16 +30,11 @@ class _Job:
         self.function, self.parts = function, parts
         self.results: list[Any] = [None] * len(parts)
         self.errors: dict[int, BaseException] = {}
-        self._next = iter(range(len(parts)))
-        self._lock = threading.Lock()
+        self._next = itertools.count()  # its next() is atomic
 
     def work(self) -> None:
         """Take parts until none is left."""
-        while True:
-            with self._lock:
-                i = next(self._next, None)
-            if i is None:
-                return
+        while (i := next(self._next)) < len(self.parts):
             try:
                 self.results[i] = self.function(self.parts[i])
             except BaseException as error:
@@ -168,11 +163,11 @@ def _together(job: _Job, helpers: int) -> list[Any]:
 
 
 def split(count: int, size: int) -> list[slice]:
-    """0..count cut into equal parts of about `size`: 1 if that is a quarter of it or less, else 2, 4, 8, 16, 24, … parts.
+    """0..count cut into equal parts of about `size`: 1 if that is half of it or less, else 2, 4, 8, 16, 24, … parts.
 
     Such numbers share out evenly among 2, 4 or 8 threads.
     """
     wanted = count / max(size, 1)
-    number = 1 if wanted <= 0.25 else 2 if wanted < 3 else 4 if wanted < 6 else 8 * max(round(wanted / 8), 1)
+    number = 1 if wanted <= 0.5 else 2 if wanted < 3 else 4 if wanted < 6 else 8 * max(round(wanted / 8), 1)
     bounds = [count * i // number for i in range(number + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds) if stop > start]
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]

@@ -107,10 +107,7 @@ def gather(x: Array, g: Tiling, band: slice, out: Array) -> None:
     bt = matrices(m, x.dtype).bt
     source, rows, cols = g.read(band)
     padded = memory.empty((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
-    padded[:, : rows.start] = 0
-    padded[:, rows.stop :] = 0
-    padded[:, rows, : cols.start] = 0
-    padded[:, rows, cols.stop :] = 0
+    padded[...] = 0
     padded[:, rows, cols] = x[:, source, : cols.stop - cols.start]
     lines = _transform_rows(bt, padded, m)
     columns = memory.empty((a, a, lines.shape[1], tw, c), x.dtype)
@@ -133,26 +130,25 @@ def gather_transposed(tiles: Array, g: Tiling, band: slice, out: Array) -> None:
     if tw > 1:  # a tile's last two columns are the next one's first
         shared = lines[:, :, m : m * tw].reshape(a, n * th, tw - 1, m, c)[:, :, :, :2]
         shared += columns[:, m:, :, :-1].transpose(0, 2, 3, 1, 4)
-    strips = memory.empty((n, th, a, width * c), out.dtype)
-    np.matmul(b, lines.reshape(a, n, th, width * c).transpose(1, 2, 0, 3), out=strips)
-    strips[:, 1:, :2] += strips[:, :-1, m:]  # and its last two rows those of the tile below
-    _place(strips.reshape(n, th, a, width, c), g, band, out)
+    whole, below = memory.empty((n, m * th + 2, width, c), out.dtype), memory.empty((n, th, 2, width * c), out.dtype)
+    rows = lines.reshape(a, n, th, width * c).transpose(1, 2, 0, 3)
+    np.matmul(b[:m], rows, out=whole[:, : m * th].reshape(n, th, m, width * c))
+    np.matmul(b[m:], rows, out=below)  # and its last two rows those of the tile below
+    below = below.reshape(n, th, 2, width, c)
+    whole[:, m * th :] = below[:, -1]
+    whole[:, m : m * th].reshape(n, th - 1, m, width, c)[:, :, :2] += below[:, :-1]
+    _crop(whole, g, band, out)
 
 
-def _place(strips: Array, g: Tiling, band: slice, out: Array) -> None:
-    """Write strips (n, rows of tiles, a, W, C) into out, without padding; rows shared with the band before are added."""
-    source, _, cols = g.read(band)
+def _crop(whole: Array, g: Tiling, band: slice, out: Array) -> None:
+    """Write what a band reads, (n, rows, W, C), into out, without padding; two rows are shared with the band before: added."""
+    source, rows, cols = g.read(band)
     if band.start == 0 and (cols.stop - cols.start < out.shape[2] or g.read(slice(0, g.tiles[0]))[0].stop < out.shape[1]):
         out[...] = 0  # pixels that no window reads
-    for t in range(band.start, band.stop):
-        first = g.m * t - g.padding[0]
-        last = first + (g.m + 2 if t == band.stop - 1 else g.m)
-        shared = first + 2 if t == band.start and t > 0 else first
-        for start, stop, add in ((first, shared, True), (shared, last, False)):
-            start, stop = max(start, source.start), min(stop, source.stop)
-            if start < stop:
-                part, target = strips[:, t - band.start, start - first : stop - first, cols], out[:, start:stop, : cols.stop - cols.start]
-                np.add(target, part, out=target) if add else np.copyto(target, part)
+    target, inner = out[:, source, : cols.stop - cols.start], whole[:, rows, cols]
+    shared = max(2 - rows.start, 0) if band.start > 0 else 0
+    target[:, :shared] += inner[:, :shared]
+    target[:, shared:] = inner[:, shared:]
 
 
 def scatter(tiles: Array, g: Tiling, band: slice, bias: Array | None, out: Array) -> None:
@@ -164,12 +160,12 @@ def scatter(tiles: Array, g: Tiling, band: slice, bias: Array | None, out: Array
     np.matmul(at, _places(tiles, a), out=half)
     full = memory.empty((m, m * n * th * tw * k), out.dtype)
     np.matmul(at, half.reshape(a, -1), out=full)
-    pixels = full.reshape(m, m, n, th, tw, k)
-    for i in range(min(m, p)):
-        for j in range(min(m, q)):
-            target = out[:, i::m, j::m]
-            source = pixels[i, j, :, : target.shape[1], : target.shape[2]]
-            np.copyto(target, source) if bias is None else np.add(source, bias, out=target)
+    pixels = full.reshape(m, m, n, th, tw, k).transpose(2, 3, 0, 4, 1, 5)
+    whole = out if (p, q) == (m * th, m * tw) else memory.empty((n, m * th, m * tw, k), out.dtype)
+    places = whole.reshape(n, th, m, tw, m, k)
+    np.copyto(places, pixels) if bias is None else np.add(pixels, bias, out=places)
+    if whole is not out:
+        out[...] = whole[:, :p, :q]
 
 
 def scatter_transposed(gy: Array, g: Tiling, band: slice, out: Array) -> None:
