@@ -116,17 +116,19 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     """
     if loss.node is None:
         return 0
-    arrays: dict[int, Any] = {}
+    arrays: list[Any] = []
     for node in reachable(loss.node):
-        for saved, maker in _saved(node):
-            if leaves or maker is None or maker.op is not None:
-                arrays[id(owner(saved.array))] = owner(saved.array)
+        arrays += [saved.array for saved, maker in _saved(node) if leaves or maker is None or maker.op is not None]
         if node.op is not None:
             fields = getattr(node.op, "__dataclass_fields__", {})
-            for name, value in vars(node.op).items():
-                if name not in fields and hasattr(value, "nbytes"):
-                    arrays[id(owner(value))] = owner(value)
-    return sum(int(array.nbytes) for array in arrays.values() if hasattr(array, "nbytes"))
+            arrays += [value for name, value in vars(node.op).items() if name not in fields]
+    sizes: dict[int, int] = {}
+    for array in arrays:
+        whole = owner(array)
+        if hasattr(whole, "nbytes"):  # of bytes, such as a block of the pool of memory, only the part that the array has
+            size = int((array if whole.dtype == "uint8" else whole).nbytes)
+            sizes[id(whole)] = max(size, sizes.get(id(whole), 0))
+    return sum(sizes.values())
 
 
 def _saved(node: Node) -> list[tuple[Saved, Node | None]]:
