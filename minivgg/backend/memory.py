@@ -84,7 +84,11 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, An
                 return _blocks[i].view(shape, dtype, nbytes)
             i += 1
         _count += 1
-        block = _Block(size, _count)
+        try:
+            block = _Block(size, _count)
+        except MemoryError:  # idle blocks of other sizes may be what is missing
+            _drop_idle()
+            block = _Block(size, _count)
         insort(_blocks, block)
         return block.view(shape, dtype, nbytes)
 
@@ -92,12 +96,16 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, An
 def empty_cache() -> int:
     """Give the memory that no array uses back to the operating system. Returns how many bytes that were."""
     with _lock:
-        idle = [block for block in _blocks if block.idle()]
-        freed = sum(block.size for block in idle)
-        gone = {id(block) for block in idle}
-        _blocks[:] = [block for block in _blocks if id(block) not in gone]
-        idle.clear()
-        return freed
+        return _drop_idle()
+
+
+def _drop_idle() -> int:
+    """As `empty_cache`, for one who holds the lock."""
+    idle = [block for block in _blocks if block.idle()]
+    freed = sum(block.size for block in idle)
+    gone = {id(block) for block in idle}
+    _blocks[:] = [block for block in _blocks if id(block) not in gone]
+    return freed
 
 
 def bytes_held(array: Any) -> tuple[int, int]:

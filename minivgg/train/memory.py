@@ -11,18 +11,22 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..autograd.trace import kept_bytes
+from ..backend.device import threads
 from ..backend.limits import Limit, memory_limit
+from ..backend.threads import run
 from ..errors import OutOfMemoryError
 from ..ops import cross_entropy
 from .build import Job
 
 __all__ = ["explain_out_of_memory", "images_that_fit", "kept_per_image"]
 
-# A step's peak is 1.1 to 1.3 times what it keeps (gradients and workspaces on their way); the rest is for memory in pieces.
-_PEAK = 1.5
+# A step's peak is 1.4 to 2.5 times what it keeps: gradients and workspaces on their way, and blocks that the pool of memory keeps.
+_PEAK = 3.0
 _WORKSPACES = 16 << 20  # of kernels, whatever the batch
 _THREAD = 72 << 20  # address space that a loader's thread takes: a stack of 8 MiB, and glibc's arena of 64 MiB
 
@@ -33,6 +37,7 @@ def explain_out_of_memory(job: Job) -> Iterator[None]:
 
     What cannot fit in any case, since the graph alone is larger than the memory left, is refused before the block.
     """
+    _let_blas_take_its_buffers()
     limit = memory_limit() if job.device.kind == "cpu" else _card(job)
     if _images_at_once(job) * kept_per_image(job) > limit.free:
         raise _advice(job, limit)
@@ -59,13 +64,13 @@ def kept_per_image(job: Job, recompute: bool = True) -> int:
     return kept(2) - kept(1)
 
 
-def images_that_fit(job: Job, free: int, accumulate: bool, threads: int = 0) -> int:
+def images_that_fit(job: Job, free: int, accumulate: bool, beside: int = 0) -> int:
     """How many images at a time `free` bytes will do for, 0 if not even one: in micro-batches of batches of the size configured
-    (`accumulate`), or as the batch size. `threads` is what a loader's threads take."""
+    (`accumulate`), or as the batch size. `beside` is taken by something else."""
     parameters = sum(int(p.data.nbytes) for p in job.model.parameters())
     image = 4 * math.prod(job.train.image_shape)
     ahead = job.train.prefetch + 5 if job.config.workers else 4  # batches in hand: prepared ahead, in use, in the transforms
-    left = free - 3 * parameters - _WORKSPACES - threads  # gradients, velocities, a third for the update
+    left = free - 3 * parameters - _WORKSPACES - beside  # gradients, velocities, a third for the update
     left -= ahead * image * job.config.batch_size if accumulate else 0
     return max(int(left / (_PEAK * kept_per_image(job, recompute=False) + (0 if accumulate else ahead * image))), 0)
 
@@ -73,8 +78,8 @@ def images_that_fit(job: Job, free: int, accumulate: bool, threads: int = 0) -> 
 def _advice(job: Job, limit: Limit) -> OutOfMemoryError:
     """The error that says what is needed, what is there, and how many images fit."""
     config, images, kept = job.config, _images_at_once(job), kept_per_image(job)
-    threads = _THREAD * config.workers if limit.raises else 0
-    parts, alone = (min(images_that_fit(job, limit.free, accumulate, threads), images // 2) for accumulate in (True, False))
+    loader = _THREAD * config.workers if limit.raises else 0
+    parts, alone = (min(images_that_fit(job, limit.free, accumulate, loader), images // 2) for accumulate in (True, False))
     remedies = [f"--accumulate {math.ceil(config.batch_size / parts)} (the same update, {parts} images at a time)"] if parts else []
     remedies += [f"--batch-size {alone}"] if alone else []
     remedy = f"What fits: {', or '.join(remedies)}." if remedies else "Not even one fits for sure: lower --width or --image-size."
@@ -82,6 +87,12 @@ def _advice(job: Job, limit: Limit) -> OutOfMemoryError:
         f"out of memory: {images} images at once keep {_readable(images * kept)} for the backward pass ({_readable(kept)} each), and "
         f"of {limit.name}, {_readable(limit.bytes)}, {_readable(limit.free)} were free at the start. {remedy}"
     )
+
+
+def _let_blas_take_its_buffers() -> None:
+    """One for each thread that multiplies: OpenBLAS ends the process if it cannot have it later."""
+    a = np.ones((512, 512), np.float32)
+    run(lambda _: a @ a, range(4 * threads()))
 
 
 def _images_at_once(job: Job) -> int:
