@@ -30,9 +30,8 @@ def main() -> None:
         seeds = [int(seed) for seed in args.seeds.split(",")]
     except ValueError:
         parser.error(f'--seeds must be whole numbers with commas between them, such as 0,1,2, but is "{args.seeds}".')
-    print(
-        f"minivgg {mv.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, {mv.threads()} threads; {args.epochs} epochs"
-    )
+    versions = f"minivgg {mv.__version__}, NumPy {np.__version__}, Python {platform.python_version()}"
+    print(f"{versions}, {mv.threads()} threads; {args.epochs} epochs")
     found: dict[str, list[float]] = {"winograd": [], "im2col": []}
     for seed in seeds:
         for algorithm, accuracies in found.items():

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from ..backend.arrays import Array, owner
+from ..backend.arrays import Array
+from ..backend.memory import bytes_held
 from ..errors import GraphError
 from . import mode
 from .core import reachable, sweep
@@ -116,19 +117,22 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     """
     if loss.node is None:
         return 0
-    arrays: list[Any] = []
+    arrays: dict[int, int] = {}
+
+    def count(array: Any) -> None:
+        memory, size = bytes_held(array)
+        arrays[memory] = max(size, arrays.get(memory, 0))
+
     for node in reachable(loss.node):
-        arrays += [saved.array for saved, maker in _saved(node) if leaves or maker is None or maker.op is not None]
+        for saved, maker in _saved(node):
+            if hasattr(saved.array, "nbytes") and (leaves or maker is None or maker.op is not None):
+                count(saved.array)
         if node.op is not None:
             fields = getattr(node.op, "__dataclass_fields__", {})
-            arrays += [value for name, value in vars(node.op).items() if name not in fields]
-    sizes: dict[int, int] = {}
-    for array in arrays:
-        whole = owner(array)
-        if hasattr(whole, "nbytes"):  # of bytes, such as a block of the pool of memory, only the part that the array has
-            size = int((array if whole.dtype == "uint8" else whole).nbytes)
-            sizes[id(whole)] = max(size, sizes.get(id(whole), 0))
-    return sum(sizes.values())
+            for name, value in vars(node.op).items():
+                if name not in fields and hasattr(value, "nbytes"):
+                    count(value)
+    return sum(arrays.values())
 
 
 def _saved(node: Node) -> list[tuple[Saved, Node | None]]:

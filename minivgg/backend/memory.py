@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["allocated", "empty", "empty_cache"]
+from .arrays import owner
+
+__all__ = ["allocated", "bytes_held", "empty", "empty_cache"]
 
 _SMALL = 1 << 16  # bytes; below it the C library keeps memory by itself
 _GRAIN = 1 << 12
@@ -104,6 +106,16 @@ def _drop_idle() -> int:
     gone = {id(block) for block in idle}
     _blocks[:] = [block for block in _blocks if id(block) not in gone]
     return freed
+
+
+def bytes_held(array: Any) -> tuple[int, int]:
+    """(identity of the memory that an array keeps from being used otherwise, its bytes). Of a block that is larger than it has to be, the
+    array's own bytes count, so that the answer does not depend on what was there before.
+    """
+    memory = owner(array)
+    with _lock:
+        pooled = any(block.raw is memory for block in _blocks)
+    return id(memory), int(array.nbytes if pooled else memory.nbytes)
 
 
 def allocated() -> tuple[int, int]:

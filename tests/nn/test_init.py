@@ -43,10 +43,10 @@ def test_fans():
     assert nn.init.fans((96, 64, 3, 5)) == (960, 1440) and nn.init.fans((300, 200)) == (200, 300)
 
 
-def test_filters_are_stored_channels_last():
-    """Like images: a tap's channels are neighbours in memory."""
+def test_filters_are_stored_tap_by_tap():
+    """As convolutions read them: all taps together are one matrix (R·S·C, K)."""
     w = nn.init.he(stream(0), CONV)
-    assert w.strides[1] == w.itemsize and w.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert w.strides[0] == w.itemsize and w.transpose(2, 3, 1, 0).flags.c_contiguous
 
 
 def test_a_function_can_be_the_initialiser():
