@@ -117,22 +117,18 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     """
     if loss.node is None:
         return 0
-    arrays: dict[int, int] = {}
-
-    def count(array: Any) -> None:
-        memory, size = bytes_held(array)
-        arrays[memory] = max(size, arrays.get(memory, 0))
-
+    arrays: list[Any] = []
     for node in reachable(loss.node):
-        for saved, maker in _saved(node):
-            if hasattr(saved.array, "nbytes") and (leaves or maker is None or maker.op is not None):
-                count(saved.array)
+        arrays += [saved.array for saved, maker in _saved(node) if leaves or maker is None or maker.op is not None]
         if node.op is not None:
             fields = getattr(node.op, "__dataclass_fields__", {})
-            for name, value in vars(node.op).items():
-                if name not in fields and hasattr(value, "nbytes"):
-                    count(value)
-    return sum(arrays.values())
+            arrays += [value for name, value in vars(node.op).items() if name not in fields]
+    sizes: dict[int, int] = {}
+    for array in arrays:
+        if hasattr(array, "nbytes"):
+            memory, size = bytes_held(array)
+            sizes[memory] = max(size, sizes.get(memory, 0))
+    return sum(sizes.values())
 
 
 def _saved(node: Node) -> list[tuple[Saved, Node | None]]:
