@@ -18,7 +18,7 @@ import numpy as np
 
 from .arrays import owner
 
-__all__ = ["allocated", "bytes_held", "empty", "empty_cache"]
+__all__ = ["allocated", "bytes_held", "empty", "empty_cache", "scratch"]
 
 _SMALL = 1 << 16  # bytes; below it the C library keeps memory by itself
 _GRAIN = 1 << 12
@@ -69,8 +69,14 @@ _blocks: list[_Block] = []
 _count = 0
 
 
-def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    """An uninitialised C-ordered array, as np.empty gives, in memory that was used before if there is some."""
+def scratch(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """As `empty`, for an array that lives within one kernel: a block of any size will do."""
+    return empty(shape, dtype, spare=float("inf"))
+
+
+def empty(shape: tuple[int, ...], dtype: Any = np.float32, spare: float = _SPARE) -> np.ndarray[Any, Any]:
+    """An uninitialised C-ordered array, as np.empty gives, in memory that was used before, if there is a block that is no more
+    than `spare` times too large."""
     global _count
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
@@ -79,7 +85,7 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, An
     size = -(-nbytes // _GRAIN) * _GRAIN
     with _lock:
         i = bisect_left(_blocks, size, key=lambda block: block.size)
-        while i < len(_blocks) and _blocks[i].size <= size * _SPARE:
+        while i < len(_blocks) and _blocks[i].size <= size * spare:
             if _blocks[i].idle():
                 return _blocks[i].view(shape, dtype, nbytes)
             i += 1

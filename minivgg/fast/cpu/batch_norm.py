@@ -148,7 +148,7 @@ def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bo
         return np.multiply(arrived.array[block], g > threshold, out=g)
 
     def summed(block: slice) -> tuple[Array, Array]:
-        d, room = (memory.empty(rows.array[block].shape, gy.dtype) for _ in range(2))
+        d, room = (memory.scratch(rows.array[block].shape, gy.dtype) for _ in range(2))
         g = masked(block, d, room)
         d *= g
         return rows.sums(g), rows.sums(d)
@@ -161,7 +161,7 @@ def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bo
     along_one, along_d = rows.repeat(gbeta / dtype(m)), rows.repeat(scale * inverse * ggamma / dtype(m))
 
     def combined(block: slice) -> None:
-        out, d = gx[block], memory.empty(rows.array[block].shape, gy.dtype)
+        out, d = gx[block], memory.scratch(rows.array[block].shape, gy.dtype)
         np.subtract(masked(block, d, out), along_one, out=out)
         out *= long_scale
         d *= along_d

@@ -95,7 +95,7 @@ def _transform_rows(matrix: Array, image: Array, step: int) -> Array:
     """Σ_p matrix[i, p] · (row p of each row of tiles), as (a, n·th, W, C)."""
     (a, p), (n, h, w, c) = matrix.shape, image.shape
     th = (h - p) // step + 1
-    out = memory.empty((a, n * th, w, c), image.dtype)
+    out = memory.scratch((a, n * th, w, c), image.dtype)
     rows = _strided(image, (n, th, p, w * c), (h * w * c, step * w * c, w * c, 1))  # as they lie: not copied
     np.matmul(matrix, rows, out=out.reshape(a, n, th, w * c).transpose(1, 2, 0, 3))
     return out
@@ -106,11 +106,11 @@ def gather(x: Array, g: Tiling, band: slice, out: Array) -> None:
     (n, _, _, c), tw, a, m = x.shape, g.tiles[1], g.m + 2, g.m
     bt = matrices(m, x.dtype).bt
     source, rows, cols = g.read(band)
-    padded = memory.empty((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
+    padded = memory.scratch((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
     padded[...] = 0
     padded[:, rows, cols] = x[:, source, : cols.stop - cols.start]
     lines = _transform_rows(bt, padded, m)
-    columns = memory.empty((a, a, lines.shape[1], tw, c), x.dtype)
+    columns = memory.scratch((a, a, lines.shape[1], tw, c), x.dtype)
     columns[...] = _columns(lines, tw, a, m)
     np.matmul(bt, columns.reshape(a, a, -1), out=_places(out, a))
 
@@ -122,15 +122,15 @@ def gather_transposed(tiles: Array, g: Tiling, band: slice, out: Array) -> None:
     """
     (n, _, _, c), tw, a, m = out.shape, g.tiles[1], g.m + 2, g.m
     b, th, width = matrices(m, out.dtype).bt.T, band.stop - band.start, m * tw + 2
-    columns = memory.empty((a, a, n * th, tw, c), out.dtype)
+    columns = memory.scratch((a, a, n * th, tw, c), out.dtype)
     np.matmul(b, _places(tiles, a), out=columns.reshape(a, a, -1))
-    lines = memory.empty((a, n * th, width, c), out.dtype)
+    lines = memory.scratch((a, n * th, width, c), out.dtype)
     _columns(lines, tw, m, m)[...] = columns[:, :m]
     lines[:, :, m * tw :] = columns[:, m:, :, -1].transpose(0, 2, 1, 3)
     if tw > 1:  # a tile's last two columns are the next one's first
         shared = lines[:, :, m : m * tw].reshape(a, n * th, tw - 1, m, c)[:, :, :, :2]
         shared += columns[:, m:, :, :-1].transpose(0, 2, 3, 1, 4)
-    whole, below = memory.empty((n, m * th + 2, width, c), out.dtype), memory.empty((n, th, 2, width * c), out.dtype)
+    whole, below = memory.scratch((n, m * th + 2, width, c), out.dtype), memory.scratch((n, th, 2, width * c), out.dtype)
     rows = lines.reshape(a, n, th, width * c).transpose(1, 2, 0, 3)
     np.matmul(b[:m], rows, out=whole[:, : m * th].reshape(n, th, m, width * c))
     np.matmul(b[m:], rows, out=below)  # and its last two rows those of the tile below
@@ -156,12 +156,12 @@ def scatter(tiles: Array, g: Tiling, band: slice, bias: Array | None, out: Array
     out = out[:, g.written(band)]
     (n, p, q, k), th, tw, a, m = out.shape, band.stop - band.start, g.tiles[1], g.m + 2, g.m
     at = matrices(m, out.dtype).at
-    half = memory.empty((a, m, n * th * tw * k), out.dtype)
+    half = memory.scratch((a, m, n * th * tw * k), out.dtype)
     np.matmul(at, _places(tiles, a), out=half)
-    full = memory.empty((m, m * n * th * tw * k), out.dtype)
+    full = memory.scratch((m, m * n * th * tw * k), out.dtype)
     np.matmul(at, half.reshape(a, -1), out=full)
     pixels = full.reshape(m, m, n, th, tw, k).transpose(2, 3, 0, 4, 1, 5)
-    whole = out if (p, q) == (m * th, m * tw) else memory.empty((n, m * th, m * tw, k), out.dtype)
+    whole = out if (p, q) == (m * th, m * tw) else memory.scratch((n, m * th, m * tw, k), out.dtype)
     places = whole.reshape(n, th, m, tw, m, k)
     np.copyto(places, pixels) if bias is None else np.add(pixels, bias, out=places)
     if whole is not out:
@@ -173,13 +173,13 @@ def scatter_transposed(gy: Array, g: Tiling, band: slice, out: Array) -> None:
     (n, p, q, k), th, tw, a, m = gy.shape, band.stop - band.start, g.tiles[1], g.m + 2, g.m
     matrix = matrices(m, gy.dtype).at.T
     if (p, q) != (m * th, m * tw) or not gy.flags.c_contiguous:
-        whole = memory.empty((n, m * th, m * tw, k), gy.dtype)
+        whole = memory.scratch((n, m * th, m * tw, k), gy.dtype)
         whole[:, p:] = 0
         whole[:, :p, q:] = 0
         whole[:, :p, :q] = gy
         gy = whole
     lines = _transform_rows(matrix, gy, m)
-    columns = memory.empty((a, m, n * th, tw, k), gy.dtype)
+    columns = memory.scratch((a, m, n * th, tw, k), gy.dtype)
     columns[...] = _columns(lines, tw, m, m)
     np.matmul(matrix, columns.reshape(a, m, -1), out=_places(out, a))
 

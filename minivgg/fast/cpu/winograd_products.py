@@ -18,7 +18,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from . import winograd
-from .problem import Ending, Problem
+from .problem import Ending, Problem, Upstream
 from .winograd import Tiling
 
 __all__ = ["forward", "gradients", "tiling"]
@@ -67,7 +67,7 @@ def _portions(images: slice, g: Tiling, channels: int, itemsize: int, limit: int
 def transformed_filters(w: Array, m: int) -> Array:
     """U (a², C, K) from filters w (3, 3, C, K)."""
     _, _, c, k = w.shape
-    flat, out = w.reshape(9, c * k), memory.empty(((m + 2) ** 2, c, k), w.dtype)
+    flat, out = w.reshape(9, c * k), memory.scratch(((m + 2) ** 2, c, k), w.dtype)
     whole = out.reshape(-1, c * k)
     run(lambda part: winograd.filters(flat[:, part], m, whole[:, part]), split(c * k, _PIECE // (len(out) * w.itemsize)))
     return out
@@ -87,7 +87,7 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
         ending.rectify(y[part.images, g.written(part.band)])
 
     def buffers(count: int) -> tuple[Array, Array]:
-        return memory.empty((places, count, c), x.dtype), memory.empty((places, count, k), x.dtype)
+        return memory.scratch((places, count, c), x.dtype), memory.scratch((places, count, k), x.dtype)
 
     def alone(portion: Portion) -> None:
         v, product = buffers(portion.count(across))
@@ -108,9 +108,9 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
     return y
 
 
-def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
+def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (3, 3, C, K) are given, gw (3, 3, C, K) if images x are given."""
-    job = _Backward(gy, x, w, problem, m)
+    job = _Backward(upstream, x, w, problem, m)
     job.alone() if job.places * problem.c * problem.k * job.dtype.itemsize <= _OWN_FILTERS // 2 else job.together()
     return job.gx, job.filter_gradient()
 
@@ -118,9 +118,9 @@ def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem, m: 
 class _Backward:
     """What both ways of going backwards share: U, and the sums of U̇."""
 
-    def __init__(self, gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
-        self.gy, self.x, self.problem, self.m = gy, x, problem, m
-        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, gy.dtype
+    def __init__(self, upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
+        self.upstream, self.x, self.problem, self.m = upstream, x, problem, m
+        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, upstream.gy.dtype
         self.u = None if w is None else transformed_filters(w, m)
         self.gx = None if w is None else memory.empty((problem.n, *problem.size, problem.c), self.dtype)
         self.sums: list[Array] = []
@@ -128,14 +128,14 @@ class _Backward:
     def buffers(self, portions: list[Portion]) -> Iterator[tuple[Portion, Array, Array]]:
         """Each portion with room for its Ṁ (a², T, K) and V (a², T, C), which V̇ takes over: the same memory for all."""
         largest, (c, k) = max(portion.count(self.g.tiles[1]) for portion in portions), (self.problem.c, self.problem.k)
-        gm, v = memory.empty((self.places, largest, k), self.dtype), memory.empty((self.places, largest, c), self.dtype)
+        gm, v = memory.scratch((self.places, largest, k), self.dtype), memory.scratch((self.places, largest, c), self.dtype)
         for portion in portions:
             count = portion.count(self.g.tiles[1])
             yield portion, gm[:, :count], v[:, :count]
 
     def arrive(self, gm: Array, whole: Portion, part: Portion) -> None:
         """Ṁ of a part."""
-        gy = self.gy[part.images, self.g.written(part.band)]
+        gy = self.upstream.part(part.images, self.g.written(part.band))
         winograd.scatter_transposed(gy, self.g, part.band, gm[:, part.place(whole, self.g.tiles[1])])
 
     def gather(self, v: Array, whole: Portion, part: Portion) -> None:
@@ -163,7 +163,7 @@ class _Backward:
             if self.x is not None:
                 self.gather(v, portion, portion)
                 if total is None:
-                    total, part = memory.empty((self.places, c, k), self.dtype), memory.empty((self.places, c, k), self.dtype)
+                    total, part = memory.scratch((self.places, c, k), self.dtype), memory.scratch((self.places, c, k), self.dtype)
                     np.matmul(v.transpose(0, 2, 1), gm, out=total)
                 else:
                     total += np.matmul(v.transpose(0, 2, 1), gm, out=part)
@@ -175,7 +175,7 @@ class _Backward:
     def together(self) -> None:
         """All threads work on one portion at a time, stage by stage."""
         c, k, size = self.problem.c, self.problem.k, self.dtype.itemsize
-        total = None if self.x is None else memory.empty((self.places, c, k), self.dtype)
+        total = None if self.x is None else memory.scratch((self.places, c, k), self.dtype)
         portions = _portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=2)
         for portion, gm, v in self.buffers(portions):
             run(partial(self.arrive, gm, portion), _portions(portion.images, self.g, k, size, _PIECE))
