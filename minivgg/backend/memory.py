@@ -22,6 +22,7 @@ __all__ = ["allocated", "bytes_held", "empty", "empty_cache", "scratch"]
 
 _SMALL = 1 << 16  # bytes; below it the C library keeps memory by itself
 _GRAIN = 1 << 12
+_LARGE = 1 << 23  # no cache of a core holds as much
 _SPARE = 2.0  # a block up to so much larger than asked for will do
 
 
@@ -70,8 +71,11 @@ _count = 0
 
 
 def scratch(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    """As `empty`, for an array that lives within one kernel: a block of any size will do."""
-    return empty(shape, dtype, spare=float("inf"))
+    """As `empty`, for an array that lives within one kernel. Is it large, an idle block of any size will do; if it is small, one of
+    its own is more likely to be in the cache still.
+    """
+    large = math.prod(shape) * np.dtype(dtype).itemsize >= _LARGE
+    return empty(shape, dtype, spare=float("inf") if large else _SPARE)
 
 
 def empty(shape: tuple[int, ...], dtype: Any = np.float32, spare: float = _SPARE) -> np.ndarray[Any, Any]:
