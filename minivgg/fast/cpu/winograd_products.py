@@ -26,6 +26,7 @@ __all__ = ["forward", "gradients", "tiling"]
 _OWN_FILTERS = 5 << 19  # bytes of transformed filters up to which each thread takes its own portions; half, backwards
 _OWN_PORTION = 1 << 21  # bytes of transformed tiles in such a portion
 _COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or two images
+_PRODUCTS = 1 << 23  # multiply-adds in a thread's share of the places
 _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a time
 LANES = 8  # weight gradients are summed in so many accumulators, then these
 
@@ -103,7 +104,7 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
     for portion in portions:
         v, product = whole_v[:, : portion.count(across)], whole_product[:, : portion.count(across)]
         run(partial(transform, v, portion), _portions(portion.images, g, c, x.itemsize, _PIECE))
-        run(lambda f, v=v, product=product: np.matmul(v[f], u[f], out=product[f]), range(places))  # type: ignore[misc]
+        run(partial(_multiply, v, u, product), _places(places, portion.count(across) * c * k))
         run(partial(finish, product, portion), _portions(portion.images, g, k, x.itemsize, _PIECE))
     return y
 
@@ -181,9 +182,10 @@ class _Backward:
             run(partial(self.arrive, gm, portion), _portions(portion.images, self.g, k, size, _PIECE))
             if total is not None:
                 run(partial(self.gather, v, portion), _portions(portion.images, self.g, c, size, _PIECE))
-                run(partial(_multiply, v, gm, total, portion is portions[0]), range(self.places))
+                multiply = _multiply if portion is portions[0] else _multiply_and_add
+                run(partial(multiply, v.transpose(0, 2, 1), gm, total), _places(self.places, gm.shape[1] * c * k))
             if self.u is not None:
-                run(lambda f, v=v, gm=gm: np.matmul(gm[f], self.u[f].T, out=v[f]), range(self.places))  # type: ignore[misc]
+                run(partial(_multiply, gm, self.u.transpose(0, 2, 1), v), _places(self.places, gm.shape[1] * c * k))
                 limit = max(_PIECE, self.places * self.g.tiles[0] * self.g.tiles[1] * c * size)  # whole images: tiles overlap
                 run(partial(self.leave, v, portion), _portions(portion.images, self.g, c, size, limit))
         self.sums = [] if total is None else [total]
@@ -205,9 +207,16 @@ class _Backward:
         return out.reshape(3, 3, c, k)
 
 
-def _multiply(v: Array, gm: Array, total: Array, first: bool, f: int) -> None:
-    """U̇ of place f, set or added."""
-    if first:
-        np.matmul(v[f].T, gm[f], out=total[f])
-    else:
-        total[f] += v[f].T @ gm[f]
+def _places(count: int, multiply_adds: int) -> list[slice]:
+    """The places of a tile, some at a time, with _PRODUCTS multiply-adds or more for a thread to do."""
+    return split(count, max(_PRODUCTS // multiply_adds, 1))
+
+
+def _multiply(a: Array, b: Array, out: Array, places: slice) -> None:
+    """out_f = a_f b_f for some places f."""
+    np.matmul(a[places], b[places], out=out[places])
+
+
+def _multiply_and_add(a: Array, b: Array, out: Array, places: slice) -> None:
+    """out_f += a_f b_f for some places f."""
+    out[places] += np.matmul(a[places], b[places])
