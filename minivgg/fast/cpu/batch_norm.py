@@ -77,16 +77,19 @@ def normalise(call: Any, x: Array, gamma: Array, beta: Array, relu: bool) -> Arr
 
 
 def _affine(x: Array, mean: Array | None, scale: Array, shift: Array, relu: bool) -> Array:
+    """(x − mean)·scale + shift for each channel, rectified if `relu`."""
     rows = _Rows(x)
     out = memory.empty(rows.array.shape, x.dtype)
-    mean, scale, shift = None if mean is None else rows.repeat(mean), rows.repeat(scale), rows.repeat(shift)
+    means, scales, shifts = None if mean is None else rows.repeat(mean), rows.repeat(scale), rows.repeat(shift)
 
     def part(block: slice) -> None:
         y = out[block]
-        np.subtract(rows.array[block], mean, out=y) if mean is not None else np.multiply(rows.array[block], scale, out=y)
-        if mean is not None:
-            y *= scale
-        y += shift
+        if means is None:
+            np.multiply(rows.array[block], scales, out=y)
+        else:
+            np.subtract(rows.array[block], means, out=y)
+            y *= scales
+        y += shifts
         if relu:
             np.maximum(y, 0, out=y)
 
