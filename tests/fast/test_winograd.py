@@ -113,10 +113,10 @@ def layer(n: int, size: int, c: int, dtype: Any = np.float64) -> tuple[Problem, 
     return Problem(n, (size, size), c, c, Geometry((3, 3), (1, 1), (1, 1))), x, w, gy
 
 
-@pytest.mark.parametrize(("m", "limit"), [(4, 2.5e-6), (2, 1.5e-6)])
+@pytest.mark.parametrize(("m", "limit"), [(4, 4e-6), (2, 1.5e-6)])
 @pytest.mark.parametrize(("c", "size"), [(16, 32), (64, 16), (256, 8), (512, 4)])
 def test_float32_loses_about_three_bits_at_most(m: int, limit: float, c: int, size: int) -> None:
-    """Relative L2 error against float64's columns of y, gx and gw, from 16 to 512 channels; the docs promise 4e-6."""
+    """Relative L2 error against float64's columns of y, gx and gw, from 16 to 512 channels; the usual points would lose twice as much."""
     problem, x, w, gy = layer(2, size, c)
     exactly = [columns.forward(x, w, problem, Ending()), *columns.gradients(Upstream(gy), x, w, problem)]
     x, w, gy = (v.astype(np.float32) for v in (x, w, gy))
