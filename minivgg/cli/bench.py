@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 @click.command()
 @click.argument("model", default="vgg11_bn")
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images in a step.")
+@click.option("--batch-size", type=click.IntRange(1, 1 << 20), default=128, show_default=True, help="Images in a step.")
 @click.option("--image-size", type=int, default=32, show_default=True)
 @click.option("--in-channels", type=int, default=3, show_default=True)
 @click.option("--num-classes", type=int, default=10, show_default=True)
