@@ -67,8 +67,7 @@ class Tiling:
         """What the tiles of a band read: (rows of the image, where they lie in what is read, columns of the image there)."""
         first, last = self.m * band.start - self.padding[0], self.m * band.stop + 2 - self.padding[0]
         start, stop = max(first, 0), max(min(last, self.size[0]), 0)
-        left, width = self.padding[1], self.m * self.tiles[1] + 2
-        return slice(start, stop), slice(start - first, stop - first), slice(left, min(left + self.size[1], width))
+        return slice(start, stop), slice(start - first, stop - first), slice(self.padding[1], self.padding[1] + self.size[1])
 
     def written(self, band: slice) -> slice:
         """The rows of the output that the tiles of a band give."""
@@ -108,7 +107,7 @@ def gather(x: Array, g: Tiling, band: slice, out: Array) -> None:
     source, rows, cols = g.read(band)
     padded = memory.scratch((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
     padded[...] = 0
-    padded[:, rows, cols] = x[:, source, : cols.stop - cols.start]
+    padded[:, rows, cols] = x[:, source]
     lines = _transform_rows(bt, padded, m)
     columns = memory.scratch((a, a, lines.shape[1], tw, c), x.dtype)
     columns[...] = _columns(lines, tw, a, m)
@@ -143,9 +142,7 @@ def gather_transposed(tiles: Array, g: Tiling, band: slice, out: Array) -> None:
 def _crop(whole: Array, g: Tiling, band: slice, out: Array) -> None:
     """Write what a band reads, (n, rows, W, C), into out, without padding; two rows are shared with the band before: added."""
     source, rows, cols = g.read(band)
-    if band.start == 0 and (cols.stop - cols.start < out.shape[2] or g.read(slice(0, g.tiles[0]))[0].stop < out.shape[1]):
-        out[...] = 0  # pixels that no window reads
-    target, inner = out[:, source, : cols.stop - cols.start], whole[:, rows, cols]
+    target, inner = out[:, source], whole[:, rows, cols]
     shared = max(2 - rows.start, 0) if band.start > 0 else 0
     target[:, :shared] += inner[:, :shared]
     target[:, shared:] = inner[:, shared:]

@@ -9,7 +9,6 @@ tiles of the portion, so that they are read once. Portions depend on shapes alon
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +17,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from . import winograd
+from .portions import Portion, portions
 from .problem import Ending, Problem, Upstream
 from .winograd import Tiling
 
@@ -31,38 +31,9 @@ _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a ti
 LANES = 8  # weight gradients are summed in so many accumulators, then these
 
 
-@dataclass(frozen=True)
-class Portion:
-    """Some images, and a band of their tiles: all of them, unless it is a single image."""
-
-    images: slice
-    band: slice
-
-    def count(self, across: int) -> int:
-        """Its tiles."""
-        return int(self.images.stop - self.images.start) * int(self.band.stop - self.band.start) * across
-
-    def place(self, whole: Portion, across: int) -> slice:
-        """Where its tiles lie among those of a portion that it is a part of."""
-        band = whole.band.stop - whole.band.start
-        start = ((self.images.start - whole.images.start) * band + self.band.start - whole.band.start) * across
-        return slice(start, start + self.count(across))
-
-
 def tiling(problem: Problem, m: int) -> Tiling:
     """How F(m×m, 3×3) cuts a problem's images."""
     return Tiling(m, problem.size, problem.output, problem.geometry.padding)
-
-
-def _portions(images: slice, g: Tiling, channels: int, itemsize: int, limit: int, least: int = 1) -> list[Portion]:
-    """Portions of up to `limit` bytes of transformed tiles, and `least` images or more; bands, where one image is too large."""
-    down, across = g.tiles
-    row = (g.m + 2) ** 2 * across * channels * itemsize
-    if row * down > limit and least == 1:
-        ones = [slice(i, i + 1) for i in range(images.start, images.stop)]
-        return [Portion(one, band) for one in ones for band in split(down, limit // row)]
-    size = max(limit // (row * down), least)
-    return [Portion(slice(images.start + s.start, images.start + s.stop), slice(0, down)) for s in split(images.stop - images.start, size)]
 
 
 def transformed_filters(w: Array, m: int) -> Array:
@@ -97,15 +68,15 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
         finish(product, portion, portion)
 
     if u.nbytes <= _OWN_FILTERS:
-        run(alone, _portions(every, g, max(c, k), x.itemsize, _OWN_PORTION))
+        run(alone, portions(every, g, max(c, k), x.itemsize, _OWN_PORTION))
         return y
-    portions = _portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=2)
-    whole_v, whole_product = buffers(max(portion.count(across) for portion in portions))
-    for portion in portions:
+    cut = portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=2)
+    whole_v, whole_product = buffers(max(portion.count(across) for portion in cut))
+    for portion in cut:
         v, product = whole_v[:, : portion.count(across)], whole_product[:, : portion.count(across)]
-        run(partial(transform, v, portion), _portions(portion.images, g, c, x.itemsize, _PIECE))
+        run(partial(transform, v, portion), portions(portion.images, g, c, x.itemsize, _PIECE))
         run(partial(_multiply, v, u, product), _places(places, portion.count(across) * c * k))
-        run(partial(finish, product, portion), _portions(portion.images, g, k, x.itemsize, _PIECE))
+        run(partial(finish, product, portion), portions(portion.images, g, k, x.itemsize, _PIECE))
     return y
 
 
@@ -126,11 +97,11 @@ class _Backward:
         self.gx = None if w is None else memory.empty((problem.n, *problem.size, problem.c), self.dtype)
         self.sums: list[Array] = []
 
-    def buffers(self, portions: list[Portion]) -> Iterator[tuple[Portion, Array, Array]]:
+    def buffers(self, cut: list[Portion]) -> Iterator[tuple[Portion, Array, Array]]:
         """Each portion with room for its Ṁ (a², T, K) and V (a², T, C), which V̇ takes over: the same memory for all."""
-        largest, (c, k) = max(portion.count(self.g.tiles[1]) for portion in portions), (self.problem.c, self.problem.k)
+        largest, (c, k) = max(portion.count(self.g.tiles[1]) for portion in cut), (self.problem.c, self.problem.k)
         gm, v = memory.scratch((self.places, largest, k), self.dtype), memory.scratch((self.places, largest, c), self.dtype)
-        for portion in portions:
+        for portion in cut:
             count = portion.count(self.g.tiles[1])
             yield portion, gm[:, :count], v[:, :count]
 
@@ -159,7 +130,7 @@ class _Backward:
         """One accumulator's images, portion by portion."""
         c, k = self.problem.c, self.problem.k
         total = part = None
-        for portion, gm, v in self.buffers(_portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION)):
+        for portion, gm, v in self.buffers(portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION)):
             self.arrive(gm, portion, portion)
             if self.x is not None:
                 self.gather(v, portion, portion)
@@ -177,17 +148,17 @@ class _Backward:
         """All threads work on one portion at a time, stage by stage."""
         c, k, size = self.problem.c, self.problem.k, self.dtype.itemsize
         total = None if self.x is None else memory.scratch((self.places, c, k), self.dtype)
-        portions = _portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=2)
-        for portion, gm, v in self.buffers(portions):
-            run(partial(self.arrive, gm, portion), _portions(portion.images, self.g, k, size, _PIECE))
+        cut = portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=2)
+        for portion, gm, v in self.buffers(cut):
+            run(partial(self.arrive, gm, portion), portions(portion.images, self.g, k, size, _PIECE))
             if total is not None:
-                run(partial(self.gather, v, portion), _portions(portion.images, self.g, c, size, _PIECE))
-                multiply = _multiply if portion is portions[0] else _multiply_and_add
+                run(partial(self.gather, v, portion), portions(portion.images, self.g, c, size, _PIECE))
+                multiply = _multiply if portion is cut[0] else _multiply_and_add
                 run(partial(multiply, v.transpose(0, 2, 1), gm, total), _places(self.places, gm.shape[1] * c * k))
             if self.u is not None:
                 run(partial(_multiply, gm, self.u.transpose(0, 2, 1), v), _places(self.places, gm.shape[1] * c * k))
                 limit = max(_PIECE, self.places * self.g.tiles[0] * self.g.tiles[1] * c * size)  # whole images: tiles overlap
-                run(partial(self.leave, v, portion), _portions(portion.images, self.g, c, size, limit))
+                run(partial(self.leave, v, portion), portions(portion.images, self.g, c, size, limit))
         self.sums = [] if total is None else [total]
 
     def filter_gradient(self) -> Array | None:
