@@ -29,7 +29,7 @@ def square(rng: np.random.Generator) -> Iterator[Case]:
 def two_layers(rng: np.random.Generator) -> Iterator[Case]:
     """Two convolutions of the same shapes in one function."""
     layer = ops.Conv2d((1, 1), (1, 1), (1, 1), 1)
-    yield (lambda x, v, w: layer(x, w, None) + layer(v, w, None)), tuple(rng.standard_normal((2, 2, 3, 3)) for _ in range(3))
+    yield (lambda x, v, w: layer(x, w, None) + layer(v, w * 2.0, None)), tuple(rng.standard_normal((2, 2, 3, 3)) for _ in range(3))
 
 
 def turned_scales(rng: np.random.Generator) -> Iterator[Case]:
