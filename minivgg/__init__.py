@@ -15,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-if os.environ.get("MINIVGG_THREADS", "").isdigit() and "numpy" not in sys.modules:
+if os.environ.get("MINIVGG_THREADS", "").isdecimal() and "numpy" not in sys.modules:
     for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # BLAS reads them when NumPy is loaded
         os.environ.setdefault(_name, os.environ["MINIVGG_THREADS"])
 

@@ -9,6 +9,7 @@
     ├── CheckpointError(ValueError)  exit 4   a damaged or foreign file of weights; nothing was changed
     ├── NumericalError(ArithmeticError)  exit 5   NaN or Inf where a number was expected
     ├── StorageError(OSError)        exit 6   a full disk, a folder that cannot be written
+    ├── OutOfMemoryError(MemoryError)    exit 6   a step that needs more memory than there is
     └── GradientError(AssertionError)    exit 7   a gradient check that failed
 
 Each also derives from the built-in that Python programmers would catch. A message states what was
@@ -29,6 +30,7 @@ __all__ = [
     "GraphError",
     "MinivggError",
     "NumericalError",
+    "OutOfMemoryError",
     "ShapeError",
     "StorageError",
     "nearest",
@@ -83,6 +85,12 @@ class NumericalError(MinivggError, ArithmeticError):
 
 class StorageError(MinivggError, OSError):
     """The disk is full, or a file cannot be written."""
+
+    exit_code = 6
+
+
+class OutOfMemoryError(MinivggError, MemoryError):
+    """A training step needs more memory than this process may have; the message names a batch size that fits."""
 
     exit_code = 6
 

@@ -16,6 +16,7 @@ TREE = {  # name: (the built-in that programmers would catch, exit code)
     "CheckpointError": (ValueError, 4),
     "NumericalError": (ArithmeticError, 5),
     "StorageError": (OSError, 6),
+    "OutOfMemoryError": (MemoryError, 6),
     "GradientError": (AssertionError, 7),
 }
 

@@ -166,7 +166,10 @@ def test_the_two_commands_are_named_and_there() -> None:
         assert os.access(ROOT / name, os.X_OK)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient_checks.md", "docs/gate.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_links_and_named_files_exist(name: str) -> None:
     """Every relative link, and every path in backticks that begins with a folder of the repository, leads somewhere."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -174,6 +177,15 @@ def test_links_and_named_files_exist(name: str) -> None:
     paths = re.findall(r"(?:`|python )((?:minivgg|scripts|examples|tests|benchmarks)/[\w./]*)", text)
     assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_page_on_large_inputs_prints_what_it_shows() -> None:
+    """Its example's bytes are those below it."""
+    example, shown = fenced((ROOT / "docs" / "large_inputs.md").read_text(encoding="utf-8"))[:2]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(example.text, "docs/large_inputs.md", "exec"), {"__name__": "page"})
+    assert printed.getvalue() == shown.text
 
 
 def test_page_on_gradient_checks_runs_and_names_tests_that_exist() -> None:
@@ -196,7 +208,7 @@ def test_counts_of_the_gate_are_those_of_its_page() -> None:
     assert shown
     for kind, count in zip(("rules", "kernels"), shown.groups(), strict=True):
         assert f"- wrong {kind}: {count} planted, {count} rejected, 0 survive" in page
-    assert "- false alarms: 0 in 2,268 random correct cases" in page
+    assert "- false alarms: 0 in 2,356 random correct cases" in page
 
 
 def test_layers_are_those_that_the_imports_obey() -> None:

@@ -173,6 +173,8 @@ def _pull(node: Node, gy: Any, needed: set[Node], record: bool) -> list[tuple[No
         if kernel:
             values = {k: [s.read(False) for s in v] if isinstance(v, list) else v.read(False) for k, v in node.saved.items()}
             gradients = kernel(call, gy, values, node.shapes, wanted)
+        elif call.variadic and "wanted" in reads_of(call, rule_of(call, 0)):
+            gradients = _apply(node, wanted, gy, record)  # one rule that answers for all operands
         else:
             gradients = [_apply(node, i, gy, record) if want else None for i, want in enumerate(wanted)]
         for parent, gx, shape in zip(node.parents, gradients, node.shapes, strict=True):
@@ -190,13 +192,14 @@ def _pull(node: Node, gy: Any, needed: set[Node], record: bool) -> list[tuple[No
     return pulled
 
 
-def _apply(node: Node, i: int, gy: Any, record: bool) -> Any:
-    """Call operand i's rule with gy and what it reads, as arrays or, while recording, as tensors."""
+def _apply(node: Node, i: Any, gy: Any, record: bool) -> Any:
+    """Call operand i's rule with gy and what it reads, as arrays or, while recording, as tensors. Of a rule that answers for
+    all operands, i is the list of those wanted."""
     call = node.op
     values: list[Any] = []
     rule = rule_of(call, i)
     for name in reads_of(call, rule):
-        if name == "index":
+        if name in ("index", "wanted"):
             values.append(i)
         elif name.endswith("_shape") and name not in call.operands:
             values.append(

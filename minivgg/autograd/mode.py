@@ -31,6 +31,7 @@ __all__ = [
     "scope",
     "state",
     "step",
+    "switches",
     "where",
 ]
 
@@ -55,61 +56,62 @@ find_kernel: list[Callable[..., Any]] = []
 
 
 @contextmanager
-def _switch(name: str, value: Any) -> Iterator[None]:
-    before = getattr(state, name)
-    setattr(state, name, value)
+def switches(**values: Any) -> Iterator[None]:
+    """Set several switches of `state` at once, by name: what was noted somewhere is put back elsewhere."""
+    before = {name: getattr(state, name) for name in values}
+    vars(state).update(values)
     try:
         yield
     finally:
-        setattr(state, name, before)
+        vars(state).update(before)
 
 
 @contextmanager
 def no_grad() -> Iterator[None]:
     """Record nothing: results of ops on tensors want no gradient. Also a decorator: `@no_grad()`."""
-    with _switch("recording", False):
+    with switches(recording=False):
         yield
 
 
 @contextmanager
 def enable_grad() -> Iterator[None]:
     """Record again, inside a `no_grad` block."""
-    with _switch("recording", True):
+    with switches(recording=True):
         yield
 
 
 @contextmanager
 def reference() -> Iterator[None]:
     """Run every op's own formula and rules, none of the kernels in `minivgg.fast`."""
-    with _switch("kernels", False):
+    with switches(kernels=False):
         yield
 
 
 @contextmanager
 def frozen_state() -> Iterator[None]:
     """Run layers without updating their running statistics or dropout counters: for checks and searches."""
-    with _switch("frozen", True):
+    with switches(frozen=True):
         yield
 
 
 @contextmanager
 def check_finite() -> Iterator[None]:
     """Look at every result and gradient: the op that makes the first NaN or Inf raises NumericalError."""
-    with _switch("finite", True):
+    with switches(finite=True):
         yield
 
 
 @contextmanager
 def step(number: int, micro_batch: int = 0) -> Iterator[None]:
     """Name the training step at work; dropout draws its masks from (seed, layer, step, micro-batch)."""
-    with _switch("step", (number, micro_batch)):
+    with switches(step=(number, micro_batch)):
         yield
 
 
 @contextmanager
 def observe(watch: Callable[..., None]) -> Iterator[None]:
     """Call `watch(node, inputs, y)` whenever an op is recorded: its new node, its operands and its result, a Tensor."""
-    with _switch("observers", (*state.observers, watch)):
+    with switches(observers=(*state.observers, watch)):
         yield
 
 
@@ -121,7 +123,7 @@ def lock_arrays() -> Iterator[None]:
     block such a write raises ValueError("assignment destination is read-only") where it happens.
     """
     locked: dict[int, Any] = {}
-    with _switch("locked", locked):
+    with switches(locked=locked):
         try:
             yield
         finally:
@@ -142,12 +144,8 @@ def lock(array: Any) -> None:
 @contextmanager
 def scope(name: str) -> Iterator[None]:
     """Add a layer's name to the path for the duration of its call."""
-    before = state.path
-    state.path = (*before, name) if name else before
-    try:
+    with switches(path=(*state.path, name) if name else state.path):
         yield
-    finally:
-        state.path = before
 
 
 def where(default: str = "") -> str:

@@ -33,7 +33,8 @@ class Op:
 
     A subclass has `forward(self, x, …)` on arrays, and a rule `grad_x(self, gy, …)` for each operand that can
     have a gradient. Behind gy a rule names what it reads: operands (`x`), the result (`y`), shapes (`x_shape`).
-    A variadic op, `forward(self, *xs)`, has `grad_xs(self, gy, index, …)`. Subclassing registers the op.
+    A variadic op, `forward(self, *xs)`, has `grad_xs(self, gy, index, …)` or, for all operands at once, `grad_xs(self, gy,
+    wanted, …)`, which returns a list with None where `wanted` is False. Subclassing registers the op, unless `listed=False`.
 
     An op object is a value, to be called many times: each call runs on a shallow copy, which may save state.
     `linear` lists the sets of operands in which `forward` is jointly linear (up to a constant), ("x", "w b") say: checks use
@@ -47,21 +48,22 @@ class Op:
     linear: ClassVar[tuple[str, ...]] = ()
     forward: ClassVar[Callable[..., Array]]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, listed: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not hasattr(cls, "forward"):
             return  # an abstract base of a family
         parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
         cls.operands = tuple(p.name for p in parameters)
         cls.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        known = {"y", "y_shape", *cls.operands, *(f"{x}_shape" for x in cls.operands), *(["index"] if cls.variadic else [])}
+        known = {"y", "y_shape", *cls.operands, *(f"{x}_shape" for x in cls.operands), *(["index", "wanted"] if cls.variadic else [])}
         for name in [n for n in dir(cls) if n.startswith("grad_")]:
             if name[5:] not in cls.operands:
                 raise TypeError(f"{cls.__name__}.{name} is a rule for an operand that forward{cls.operands} does not have.")
             unknown = sorted({*parameters_of(getattr(cls, name))} - known)
             if unknown:
                 raise TypeError(f"{cls.__name__}.{name} reads {unknown}, but a rule can read only {sorted(known)}.")
-        Op.registry.append(cls)
+        if listed:
+            Op.registry.append(cls)
 
     def __call__(self, *inputs: Any) -> Any:
         return self.run(*inputs)[0]

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from ..backend.arrays import Array, owner
+from ..backend.arrays import Array
+from ..backend.memory import bytes_held
 from ..errors import GraphError
 from . import mode
 from .core import reachable, sweep
@@ -116,17 +117,18 @@ def kept_bytes(loss: Tensor, leaves: bool = False) -> int:
     """
     if loss.node is None:
         return 0
-    arrays: dict[int, Any] = {}
+    arrays: list[Any] = []
     for node in reachable(loss.node):
-        for saved, maker in _saved(node):
-            if leaves or maker is None or maker.op is not None:
-                arrays[id(owner(saved.array))] = owner(saved.array)
+        arrays += [saved.array for saved, maker in _saved(node) if leaves or maker is None or maker.op is not None]
         if node.op is not None:
             fields = getattr(node.op, "__dataclass_fields__", {})
-            for name, value in vars(node.op).items():
-                if name not in fields and hasattr(value, "nbytes"):
-                    arrays[id(owner(value))] = owner(value)
-    return sum(int(array.nbytes) for array in arrays.values() if hasattr(array, "nbytes"))
+            arrays += [value for name, value in vars(node.op).items() if name not in fields]
+    sizes: dict[int, int] = {}
+    for array in arrays:
+        if hasattr(array, "nbytes"):
+            memory, size = bytes_held(array)
+            sizes[memory] = max(size, sizes.get(memory, 0))
+    return sum(sizes.values())
 
 
 def _saved(node: Node) -> list[tuple[Saved, Node | None]]:

@@ -104,7 +104,7 @@ def threads() -> int:
     For products outside kernels BLAS has as many, if MINIVGG_THREADS is set and minivgg is imported before NumPy.
     """
     value = os.environ.get("MINIVGG_THREADS", "")
-    if value and not (value.isdigit() and int(value) > 0):
+    if value and not (value.isdecimal() and int(value) > 0):
         raise ConfigError(f"MINIVGG_THREADS must be a whole number ≥ 1, but is {value!r}. Unset it to use all cores.")
     return int(value or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 

@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["allocated", "empty", "empty_cache"]
+from .arrays import owner
+
+__all__ = ["allocated", "bytes_held", "empty", "empty_cache", "scratch"]
 
 _SMALL = 1 << 16  # bytes; below it the C library keeps memory by itself
 _GRAIN = 1 << 12
-_SPARE = 1.25  # a block up to so much larger than asked for will do
+_LARGE = 1 << 23  # no cache of a core holds as much
+_SPARE = 2.0  # a block up to so much larger than asked for will do
 
 
 class _Block:
@@ -67,8 +70,17 @@ _blocks: list[_Block] = []
 _count = 0
 
 
-def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-    """An uninitialised C-ordered array, as np.empty gives, in memory that was used before if there is some."""
+def scratch(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """As `empty`, for an array that lives within one kernel. Is it large, an idle block of any size will do; if it is small, one of
+    its own is more likely to be in the cache still.
+    """
+    large = math.prod(shape) * np.dtype(dtype).itemsize >= _LARGE
+    return empty(shape, dtype, spare=float("inf") if large else _SPARE)
+
+
+def empty(shape: tuple[int, ...], dtype: Any = np.float32, spare: float = _SPARE) -> np.ndarray[Any, Any]:
+    """An uninitialised C-ordered array, as np.empty gives, in memory that was used before, if there is a block that is no more
+    than `spare` times too large."""
     global _count
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
@@ -77,12 +89,16 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, An
     size = -(-nbytes // _GRAIN) * _GRAIN
     with _lock:
         i = bisect_left(_blocks, size, key=lambda block: block.size)
-        while i < len(_blocks) and _blocks[i].size <= size * _SPARE:
+        while i < len(_blocks) and _blocks[i].size <= size * spare:
             if _blocks[i].idle():
                 return _blocks[i].view(shape, dtype, nbytes)
             i += 1
         _count += 1
-        block = _Block(size, _count)
+        try:
+            block = _Block(size, _count)
+        except MemoryError:  # idle blocks of other sizes may be what is missing
+            _drop_idle()
+            block = _Block(size, _count)
         insort(_blocks, block)
         return block.view(shape, dtype, nbytes)
 
@@ -90,12 +106,26 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, An
 def empty_cache() -> int:
     """Give the memory that no array uses back to the operating system. Returns how many bytes that were."""
     with _lock:
-        idle = [block for block in _blocks if block.idle()]
-        freed = sum(block.size for block in idle)
-        gone = {id(block) for block in idle}
-        _blocks[:] = [block for block in _blocks if id(block) not in gone]
-        idle.clear()
-        return freed
+        return _drop_idle()
+
+
+def _drop_idle() -> int:
+    """As `empty_cache`, for one who holds the lock."""
+    idle = [block for block in _blocks if block.idle()]
+    freed = sum(block.size for block in idle)
+    gone = {id(block) for block in idle}
+    _blocks[:] = [block for block in _blocks if id(block) not in gone]
+    return freed
+
+
+def bytes_held(array: Any) -> tuple[int, int]:
+    """(identity of the memory that an array keeps from being used otherwise, its bytes). Of a block that is larger than it has to be, the
+    array's own bytes count, so that the answer does not depend on what was there before.
+    """
+    memory = owner(array)
+    with _lock:
+        pooled = any(block.raw is memory for block in _blocks)
+    return id(memory), int(array.nbytes if pooled else memory.nbytes)
 
 
 def allocated() -> tuple[int, int]:

@@ -10,10 +10,10 @@ meanwhile: two pools would get into each other's way, and BLAS may sum in anothe
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, TypeVar
 
 from .device import threads
@@ -30,16 +30,11 @@ class _Job:
         self.function, self.parts = function, parts
         self.results: list[Any] = [None] * len(parts)
         self.errors: dict[int, BaseException] = {}
-        self._next = iter(range(len(parts)))
-        self._lock = threading.Lock()
+        self._next = itertools.count()  # its next() is atomic
 
     def work(self) -> None:
         """Take parts until none is left."""
-        while True:
-            with self._lock:
-                i = next(self._next, None)
-            if i is None:
-                return
+        while (i := next(self._next)) < len(self.parts):
             try:
                 self.results[i] = self.function(self.parts[i])
             except BaseException as error:
@@ -82,24 +77,31 @@ class _Blas:
     """BLAS on one thread while anybody is inside: the first to enter sets it, the last to leave restores it."""
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.limit = threading.Lock(), 0, None
-        self.controller: Any = None
+        self.lock, self.inside = threading.Lock(), 0
+        self.libraries: list[Any] | None = None
+        self.before: list[int] = []
 
     def __enter__(self) -> None:
         with self.lock:
             self.inside += 1
             if self.inside == 1:
-                if self.controller is None:
+                if self.libraries is None:
                     import threadpoolctl
 
-                    self.controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
-                self.limit = self.controller.limit(limits=1)
+                    self.libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+                self.before = [library.get_num_threads() for library in self.libraries]
+                self._set([1] * len(self.before))
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.inside -= 1
-            if self.inside == 0 and self.limit is not None:
-                self.limit.restore_original_limits()
+            if self.inside == 0:
+                self._set(self.before)
+
+    def _set(self, numbers: list[int]) -> None:
+        for library, number, before in zip(self.libraries or (), numbers, self.before, strict=True):
+            if before != 1:
+                library.set_num_threads(number)
 
 
 _blas = _Blas()
@@ -120,8 +122,8 @@ if hasattr(os, "register_at_fork"):
 def run(function: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
     """[function(part), …] in the order of the parts, on up to `threads()` threads.
 
-    If parts raise, all others are finished first, and the error of the earliest part is raised. Inside a part, or while
-    another thread uses the pool, the parts run one after the other on the calling thread: the same results.
+    If parts raise, the error of the earliest one is raised. Inside a part, or while another thread uses the pool, the parts
+    run one after the other on the calling thread: the same results.
     """
     if _local.busy:
         return [function(part) for part in parts]
@@ -148,21 +150,24 @@ def _together(job: _Job, helpers: int) -> list[Any]:
     _local.busy = True
     try:
         job.work()
-    finally:
-        _local.busy = False
         for worker in _workers[:helpers]:
             worker.done.acquire()
+    except BaseException:  # Ctrl-C: whoever still works is left to it, and never asked again
+        _workers.clear()
+        raise
+    finally:
+        _local.busy = False
     if job.errors:
         raise job.errors[min(job.errors)]
     return job.results
 
 
 def split(count: int, size: int) -> list[slice]:
-    """0..count cut into equal parts of about `size`: 1 if that is a quarter of it or less, else 2, 4, 8, 16, 24, … parts.
+    """0..count cut into equal parts of about `size`: 1 if that is half of it or less, else 2, 4, 8, 16, 24, … parts.
 
     Such numbers share out evenly among 2, 4 or 8 threads.
     """
     wanted = count / max(size, 1)
-    number = 1 if wanted <= 0.25 else 2 if wanted < 3 else 4 if wanted < 6 else 8 * max(round(wanted / 8), 1)
+    number = 1 if wanted <= 0.5 else 2 if wanted < 3 else 4 if wanted < 6 else 8 * max(round(wanted / 8), 1)
     bounds = [count * i // number for i in range(number + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds) if stop > start]
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]

@@ -1,4 +1,4 @@
-"""The command line: `minivgg train | evaluate | predict | summary | check`, one file per command.
+"""The command line: `minivgg train | evaluate | predict | summary | bench | check`, one file per command.
 
 Data goes to stdout, progress and messages to stderr. Exit codes are those of `minivgg.errors`: 0 ok, 1 a bug, 2 usage or
 configuration, 3 data, 4 checkpoint, 5 NaN or Inf, 6 memory or disk, 7 a wrong gradient, 130 and 143 after a signal.

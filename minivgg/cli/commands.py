@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
     "summary": "A model's drawing, and the table of its layers.",
+    "bench": "Time a training step, or explain its convolutions.",
     "check": "Check a model's gradients against finite differences.",
 }
 

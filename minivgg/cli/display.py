@@ -30,7 +30,7 @@ class _Lines(Observer):
         job = trainer.job
         self.message(
             f"{job.config.model} ×{job.config.width:g} on {len(job.train.dataset):,} images ({len(job.val.dataset):,} to validate), "
-            f"{len(job.train)} steps of {job.config.batch_size} an epoch, {job.device}"
+            f"{len(job.train)} steps of {job.config.describe_batch()} an epoch, {job.device}"
         )
         self.message(_HEADER)
 

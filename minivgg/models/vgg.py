@@ -66,6 +66,18 @@ def _gain_of_the_paper(full_fan_in: int) -> Initialiser:
     return draw
 
 
+class _Blocks(nn.Sequential):
+    """The layers under the same names, of which each block, up to its pooling, is run again in the backward pass."""
+
+    def forward(self, x: Any) -> Any:
+        start = 0
+        for end, layer in enumerate(self, 1):
+            if isinstance(layer, nn.MaxPool2d):
+                x = nn.checkpoint(self[start:end], x)
+                start = end
+        return x
+
+
 class VGG(nn.Module):
     """One of the paper's networks: `features`, `avgpool`, `classifier`, named as torchvision names them.
 
@@ -83,6 +95,7 @@ class VGG(nn.Module):
         head: str = "paper",
         init: str = "he",
         seed: int = 0,
+        recompute: bool = False,
         title: str = "VGG",
     ) -> None:
         _check(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
@@ -95,7 +108,8 @@ class VGG(nn.Module):
             )
         self.column, self.title, self.image_size, self.in_channels, self.num_classes = column, title, image_size, in_channels, num_classes
         plan = _Plan(width, init, seed)
-        self.features = _features(COLUMNS[column], batch_norm, in_channels, plan)
+        layers = _features(COLUMNS[column], batch_norm, in_channels, plan)
+        self.features = _Blocks(*layers) if recompute else nn.Sequential(*layers)
         cells = image_size // 32 if head == "paper" else 1
         self.avgpool = nn.AdaptiveAvgPool2d(cells)
         last = plan.channels(512)
@@ -143,7 +157,7 @@ def _check(**sizes: int) -> None:
             raise ConfigError(f"{name} must be a whole number in 1..{_LARGEST:,}, but is {size!r}.")
 
 
-def _features(column: str, batch_norm: bool, in_channels: int, plan: _Plan) -> nn.Sequential:
+def _features(column: str, batch_norm: bool, in_channels: int, plan: _Plan) -> list[nn.Module]:
     layers: list[nn.Module] = []
     channels, full_channels = in_channels, in_channels
     for entry in column.split():
@@ -157,7 +171,7 @@ def _features(column: str, batch_norm: bool, in_channels: int, plan: _Plan) -> n
             layers.append(nn.Conv2d(channels, plan.channels(full), kernel, padding=kernel // 2, **weights))
             channels, full_channels = plan.channels(full), full
             layers += [nn.BatchNorm2d(channels), nn.ReLU()] if batch_norm else [nn.ReLU()]
-    return nn.Sequential(*layers)
+    return layers
 
 
 def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]:
@@ -169,8 +183,9 @@ def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]
         head: str = "paper",
         init: str = "he",
         seed: int = 0,
+        recompute: bool = False,
     ) -> VGG:
-        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, name)
+        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, recompute, name)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"""Configuration {column} of the paper{", with batch norm before each ReLU" if batch_norm else ""}: a VGG.
@@ -178,6 +193,8 @@ def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]
     `head` is "paper" (pool to (image_size // 32)² cells, FC 4096-4096-classes with dropout 0.5) or "linear" (global
     pooling and one linear layer). `width` scales all channels and hidden units. `init`: "he", "glorot" or "paper"
     (N(0, 0.01²), with its gain kept for other widths and sizes). Weights depend on `seed` and their names alone.
+    `recompute` keeps only the blocks' inputs for the backward pass and runs each block again there: the same bits, a third
+    more time, a fraction of the memory (nn.checkpoint).
     Raises ConfigError for impossible arguments.
     """
     return construct

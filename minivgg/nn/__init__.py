@@ -1,6 +1,8 @@
 """Layers and their composition: parameters under names, on top of the ops. No array library is touched here."""
 
 from . import init as init
+from .checkpoint import Checkpoint, checkpoint
+from .fold import fold_batch_norm
 from .functional import functional_call
 from .layers import (
     AdaptiveAvgPool2d,
@@ -13,15 +15,16 @@ from .layers import (
     LocalResponseNorm,
     MaxPool2d,
     ReLU,
-    Sequential,
 )
 from .module import Buffer, Module, Parameter
+from .sequential import Sequential
 from .summary import Summary, summary
 
 __all__ = [
     "AdaptiveAvgPool2d",
     "BatchNorm2d",
     "Buffer",
+    "Checkpoint",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
@@ -34,6 +37,8 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Summary",
+    "checkpoint",
+    "fold_batch_norm",
     "functional_call",
     "init",
     "summary",

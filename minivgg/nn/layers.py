@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +19,7 @@ from .module import Buffer, Module, Parameter
 
 __all__ = [
     "AdaptiveAvgPool2d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Linear", "LocalResponseNorm",
-    "MaxPool2d", "ReLU", "Sequential",
+    "MaxPool2d", "ReLU",
 ]  # fmt: skip
 
 _CPU = Device("cpu")
@@ -34,30 +34,6 @@ def _positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, Integral) or size < 1:
             raise ConfigError(f"{name} must be a whole number ≥ 1, but is {size!r}.")
-
-
-class Sequential(Module):
-    """Modules one after the other; named 0, 1, 2, …. Indexing and slicing as with a list."""
-
-    def __init__(self, *modules: Module) -> None:
-        for i, module in enumerate(modules):
-            setattr(self, str(i), module)
-
-    def forward(self, x: Any) -> Any:
-        """Feed x through all of them."""
-        for module in self:
-            x = module(x)
-        return x
-
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
-
-    def __len__(self) -> int:
-        return len(list(self.named_children()))
-
-    def __getitem__(self, key: int | slice) -> Any:
-        found = list(self)[key]
-        return Sequential(*found) if isinstance(found, list) else found
 
 
 class Conv2d(Module):
@@ -91,7 +67,14 @@ class Conv2d(Module):
 
     def forward(self, x: Any) -> Any:
         """x (N, in, H, W) → (N, out, P, Q)."""
-        return ops.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
+        return self._convolve(ops.conv2d, x)
+
+    def with_relu(self, x: Any) -> Any:
+        """relu(self(x)) as one op."""
+        return self._convolve(ops.conv2d_relu, x)
+
+    def _convolve(self, convolve: Callable[..., Any], x: Any) -> Any:
+        return convolve(x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """N·K·P·Q·(C/groups)·R·S."""
@@ -144,10 +127,19 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Any) -> Any:
         """x (N, C, H, W) → the same shape."""
+        if self.training:
+            return self._train(ops.BatchNorm(self.eps), x)
         check_batch(x, self.weight, self.training)
-        if not self.training:
-            return ops.batch_norm(x, self.weight, self.bias, mean=self.running_mean.data, var=self.running_var.data, eps=self.eps)
-        y, call = ops.BatchNorm(self.eps).run(x, self.weight, self.bias)
+        return ops.batch_norm(x, self.weight, self.bias, mean=self.running_mean.data, var=self.running_var.data, eps=self.eps)
+
+    def with_relu(self, x: Any) -> Any:
+        """relu(self(x)), in training as one op."""
+        return self._train(ops.BatchNormRelu(self.eps), x) if self.training else ops.relu(self.forward(x))
+
+    def _train(self, op: ops.BatchNorm | ops.BatchNormRelu, x: Any) -> Any:
+        """Normalise by the batch's statistics, and move the running ones towards them."""
+        check_batch(x, self.weight, training=True)
+        y, call = op.run(x, self.weight, self.bias)
         if not mode.state.frozen:
             m, keep = math.prod(x.shape) // self.channels, 1.0 - self.momentum
             for running, batch in ((self.running_mean, call.mean), (self.running_var, call.variance * (m / (m - 1)))):

@@ -12,7 +12,7 @@ from ..backend.arrays import Array, array_module
 from .batch_norm import BatchNorm, check_arguments
 from .relu import Relu
 
-__all__ = ["BatchNormRelu", "batch_norm_relu"]
+__all__ = ["BatchNormRelu", "batch_norm_relu", "zero_in_a_gap"]
 
 
 @op
@@ -31,6 +31,7 @@ class BatchNormRelu(Op):
     """
 
     eps: float
+    joins = (BatchNorm, Relu)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         y, call = BatchNorm(self.eps).run(x, gamma, beta)
@@ -65,14 +66,15 @@ class BatchNormRelu(Op):
     @staticmethod
     def examples(rng: np.random.Generator) -> Any:
         for norm, (x, gamma, _) in BatchNorm.examples(rng):
-            yield BatchNormRelu(norm.eps), (x, gamma, _away_from_kinks(norm, x, gamma))
+            yield BatchNormRelu(norm.eps), (x, gamma, zero_in_a_gap(norm(x, gamma, np.zeros_like(gamma))))
 
 
-def _away_from_kinks(norm: BatchNorm, x: Array, gamma: Array) -> Array:
-    """β that puts zero into the widest gap between the values of each channel: both signs occur, none is near zero."""
-    values = np.sort(np.moveaxis(norm(x, gamma, np.zeros_like(gamma)), 1, 0).reshape(len(gamma), -1), axis=1)
-    below = np.diff(values, axis=1).argmax(axis=1)
-    return np.array([-(row[i] + row[i + 1]) / 2 for row, i in zip(values, below, strict=True)])
+def zero_in_a_gap(values: Array) -> Array:
+    """What to add to each channel of values (N, C, …), so that zero lies in the widest gap between them, or behind the last: (C,)."""
+    rows = np.sort(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1), axis=1)
+    rows = np.concatenate([rows, rows[:, -1:] + 0.5], axis=1)
+    below = np.diff(rows, axis=1).argmax(axis=1)
+    return np.array([-(row[i] + row[i + 1]) / 2 for row, i in zip(rows, below, strict=True)])
 
 
 def batch_norm_relu(x: Any, gamma: Any, beta: Any, *, eps: float = 1e-5) -> Any:

@@ -33,6 +33,7 @@ class Conv2dRelu(Convolution):
     padding: Pair
     dilation: Pair
     groups: int
+    joins = (Conv2d, Relu)
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         y = Conv2d(*self.fields())(x, w, b)

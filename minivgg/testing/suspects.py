@@ -19,6 +19,7 @@ from ..autograd.tensor import Node, Tensor
 from ..backend.arrays import to_numpy
 from ..backend.random import stream
 from ..errors import ConfigError, GradientError, GraphError
+from .definition import check_definition
 from .gradients import check_gradients
 from .overlay_switch import checking
 from .problem import Arrays, Function, second_order
@@ -109,19 +110,15 @@ def blame(loss: Tensor | Callable[[], Tensor], *, order: int = 2, seed: int = 0,
     loss: a function without arguments that computes a tensor, which is run once with every operand noted; or a tensor
     that has been computed, whose graph is not freed. A graph keeps only what its rules read, so values that were dropped are
     computed again from those before; a constant that was dropped (a number that was added, say) is taken as 0, since no rule
-    reads it. Values are checked in float64, whatever they were. Works for ops of your own. Gradients, running
+    reads it. Values are checked in float64, whatever they were. Of a fused op the ops that it joins are checked, too, so that
+    the rule that is named is the one that is wrong. Works for ops of your own. Gradients, running
     statistics and the graph stay as they are. Raises GraphError if nothing was recorded or the graph was freed.
     """
     if order not in {1, 2}:
         raise ConfigError(f"order must be 1 or 2, but is {order!r}.")
     operands: dict[Node, list[Any]] = {}
     if callable(loss) and not isinstance(loss, Tensor):
-
-        def note(node: Node, inputs: Sequence[Any], y: Tensor) -> None:
-            operands[node] = [x.data if isinstance(x, Tensor) else x for x in inputs]
-
-        with mode.observe(note), checking():
-            loss = loss()
+        loss, operands = _run(loss)
     if not isinstance(loss, Tensor):
         raise GraphError(f"blame() needs a Tensor, or a function without arguments that computes one, but got {type(loss).__name__}.")
     if loss.node is None or loss.node.op is None:
@@ -131,10 +128,47 @@ def blame(loss: Tensor | Callable[[], Tensor], *, order: int = 2, seed: int = 0,
         raise GraphError("blame() needs the graph, but a backward() has freed it. Call blame before, or backward(retain_graph=True).")
     if not operands:
         operands = _recover(loss, nodes)
-    return BlameReport(tuple(_check(node, i, operands, order, seed, coordinates, directions) for i, node in enumerate(nodes)))
+    options = {"order": order, "seed": seed, "coordinates": coordinates, "directions": directions}
+    return BlameReport(tuple(suspect for i, node in enumerate(nodes) for suspect in _check_joined(node, i, operands, options)))
 
 
-def _check(node: Node, step: int, operands: dict[Node, list[Any]], order: int, seed: int, coordinates: int, directions: int) -> Suspect:
+def _run(function: Callable[[], Any]) -> tuple[Any, dict[Node, list[Any]]]:
+    """What the function returns, and the operands of every op that was recorded."""
+    operands: dict[Node, list[Any]] = {}
+
+    def note(node: Node, inputs: Sequence[Any], y: Tensor) -> None:
+        operands[node] = [x.data if isinstance(x, Tensor) else x for x in inputs]
+
+    with mode.observe(note), checking():
+        return function(), operands
+
+
+def _check_joined(node: Node, step: int, operands: dict[Node, list[Any]], options: dict[str, int]) -> list[Suspect]:
+    """Check one call; of a fused op first the ops that it joins, whose rules it calls. If they are right it is compared with
+    them, which needs no finite differences: nearly each of those would cross a kink of the rectifier."""
+    if not hasattr(node.op, "joins") or node not in operands:
+        return [_check(node, step, operands, options)]
+    op: Any = _fresh(node.op)
+    arrays = [_as_float64(x) for x in operands[node]]
+    inputs = [x if parent is None else Tensor(x, requires_grad=True) for x, parent in zip(arrays, node.parents, strict=True)]
+    with mode.scope(node.layer):
+        y, found = _run(lambda: op.definition(*inputs))
+        parts = [_check(part, step, found, options) for part in reachable(y.node) if part.op is not None]
+        if any(part.rules for part in parts):
+            return parts
+        try:
+            report = check_definition(op, *arrays, seed=options["seed"])
+        except Exception as error:  # whatever a wrong rule raises
+            return [*parts, Suspect(step, op, node.layer, None, _raised(error))]
+    named = Suspect(step, op, node.layer, report) if report.ok else _check(node, step, operands, options)
+    return [*parts, named if report.ok or named.rules else replace(named, report=report)]
+
+
+def _raised(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} {' '.join(getattr(error, '__notes__', []))}"
+
+
+def _check(node: Node, step: int, operands: dict[Node, list[Any]], options: dict[str, int]) -> Suspect:
     """Check one call alone."""
     op = _fresh(node.op)
     if node not in operands:
@@ -153,11 +187,9 @@ def _check(node: Node, step: int, operands: dict[Node, list[Any]], order: int, s
     try:
         with mode.scope(node.layer):
             points = [arrays[i] for i in free]
-            report = check_gradients(
-                local, *points, order=order, seed=seed, coordinates=coordinates, directions=directions, miss=1e-2, names=names
-            )
+            report = check_gradients(local, *points, miss=1e-2, names=names, **options)
     except Exception as error:  # whatever a wrong rule raises
-        return Suspect(step, op, node.layer, None, f"{type(error).__name__}: {error} {' '.join(getattr(error, '__notes__', []))}")
+        return Suspect(step, op, node.layer, None, _raised(error))
     return Suspect(step, op, node.layer, report, rules=_wrong_rules(op, report, Function(local, points, range(len(points)), names), points))
 
 

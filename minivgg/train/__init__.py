@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .benchmark import StepCost, explain, measure
 from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -9,6 +10,7 @@ from .config_file import config_toml, read_config_file
 from .decode import read_image
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
+from .gradients import gradients, micro_batches
 from .interrupts import Interrupted
 from .loop import Trainer
 from .observer import Observer
@@ -25,14 +27,19 @@ __all__ = [
     "Predictor",
     "Result",
     "RunFolder",
+    "StepCost",
     "TrainConfig",
     "Trainer",
     "build_job",
     "config_toml",
     "dry_run",
     "evaluate",
+    "explain",
     "find_run",
+    "gradients",
     "load_checkpoint",
+    "measure",
+    "micro_batches",
     "read_config_file",
     "read_image",
     "save_checkpoint",

@@ -13,10 +13,10 @@ __all__ = ["blame"]
 _REMEDY = "Lower the learning rate (--lr), clip the gradients (--clip 1), or warm up for longer (--warmup)."
 
 
-def blame(step: int, model: Any, forward: Callable[[], Any]) -> NumericalError:
+def blame(step: int, model: Any, compute: Callable[[], Any]) -> NumericalError:
     """The error that names the culprit of step number `step` (from 0).
 
-    `forward()` computes that step's loss again: same batch, same augmentation, same dropout. Running statistics are left
+    `compute()` computes that step's gradients again: same batch, same augmentation, same dropout. Running statistics are left
     alone. Parameters must be as they were before the step; their gradients are overwritten.
     """
     for name, p in model.named_parameters():
@@ -25,8 +25,8 @@ def blame(step: int, model: Any, forward: Callable[[], Any]) -> NumericalError:
             remedy = f"The update before overflowed. {_REMEDY}" if step else "Start from a sound checkpoint."
             return NumericalError(f"step {step}: {name} {p.shape} itself holds NaN or Inf, before the step. {remedy}")
     try:
-        with mode.step(step), mode.frozen_state(), mode.check_finite():
-            forward().backward()
+        with mode.frozen_state(), mode.check_finite():
+            compute()
     except NumericalError as error:
         notes = getattr(error, "__notes__", [])
         return NumericalError(f"step {step}: {notes[0] if notes else 'an op'}: {error}. The update was not applied. {_REMEDY}")

@@ -63,8 +63,8 @@ def build_job(config: TrainConfig) -> Job:
         schedule=build_schedule(config, config.epochs * len(loader)),
         transform=transform,
         train=loader,
-        val=evaluation_loader(held, config.batch_size, transform, config.workers),
-        test=None if test is None else evaluation_loader(test, config.batch_size, transform, config.workers),
+        val=evaluation_loader(held, config.micro_batch, transform, config.workers),
+        test=None if test is None else evaluation_loader(test, config.micro_batch, transform, config.workers),
         classes=whole.classes,
         images={"count": len(whole), "shape": [height, width, channels], "sha256": fingerprint(whole)},
     )
@@ -96,6 +96,7 @@ def build_model(config: TrainConfig, classes: int, channels: int) -> Any:
         head=config.head,
         init=config.init,
         seed=config.seed,
+        recompute=config.recompute,
     )
 
 

@@ -16,8 +16,8 @@ from ..errors import ConfigError, nearest
 
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
 
-# Where a run happens and how often it saves: no influence on its bits, and no place in its checkpoints.
-NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "workers", "checkpoint_every"})
+# Where a run happens, how often it saves, what it keeps in memory: no influence on its bits, and no place in its checkpoints.
+NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "workers", "checkpoint_every", "recompute"})
 
 Range = tuple[str, Callable[[Any], bool]]
 _ANY: Range = ("", lambda v: True)
@@ -54,6 +54,8 @@ class TrainConfig:
     image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _within(32, 4096))
     epochs: int = _key(10, "how many times every training image is seen", _within(1, 10**6))
     batch_size: int = _key(32, "images in one step", _within(1, 10**6))
+    accumulate: int = _key(1, "micro-batches in which a step is computed, for less memory; batch norm sees one at a time", _AT_LEAST_ONE)
+    recompute: bool = _key(False, "keep only the blocks' inputs for the backward pass and compute the rest again, for less memory")
     lr: float = _key(0.1, "learning rate, the highest of the schedule", _POSITIVE)
     momentum: float = _key(0.9, "share of the velocity that survives a step", ("in [0, 1)", _below_one))
     nesterov: bool = _key(True, "look ahead along the momentum")
@@ -100,6 +102,15 @@ class TrainConfig:
                     raise ConfigError(f'{source} has no key "{key}": {nearest(str(key), names)}')
             merged.update(layer)
         return cls(**merged)
+
+    @property
+    def micro_batch(self) -> int:
+        """The most images that are in the network at once, in training and in evaluation."""
+        return math.ceil(self.batch_size / self.accumulate)
+
+    def describe_batch(self) -> str:
+        """Such as "32", or "32 in 4 micro-batches"."""
+        return f"{self.batch_size}" + (f" in {self.accumulate} micro-batches" if self.accumulate > 1 else "")
 
     def mapping(self) -> dict[str, Any]:
         """All keys and values, in the order above."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from .. import models, ops, optim
-from ..autograd import mode
-from ..autograd.core import Tensor
+from .. import models, optim
 from ..errors import NumericalError
 from .build import build_job
 from .config import TrainConfig
+from .gradients import gradients
+from .memory import explain_out_of_memory
 
 __all__ = ["dry_run"]
 
@@ -22,23 +22,22 @@ def dry_run(config: TrainConfig) -> str:
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
     start = time.perf_counter()
-    with mode.step(0):
-        logits = job.model(Tensor(job.device.asarray(batch.images)))
-        loss = ops.cross_entropy(logits, job.device.asarray(batch.labels), label_smoothing=config.label_smoothing)
-    loss.backward()
-    value, norm = float(loss.data), float(optim.gradient_norm(job.optimizer.parameters()))
+    with explain_out_of_memory(job):
+        loss, _ = gradients(job, batch, 0)
+    value, norm = float(loss), float(optim.gradient_norm(job.optimizer.parameters()))
     seconds = time.perf_counter() - start
     if not value - value == norm - norm == 0:
         raise NumericalError(
             f"the first batch gives the loss {value} and the gradient norm {norm}. Check the images and the learning rate."
         )
+    batches = config.describe_batch()
     test = f"{len(job.test.dataset):,} to test" if job.test else "none to test"
     return "\n".join(
         [
             str(models.summary(job.model, (1, *job.train.image_shape))),
             "",
             f"images    {len(job.train.dataset):,} to train, {len(job.val.dataset):,} to validate, {test}; {len(job.classes)} classes",
-            f"steps     {job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {job.config.batch_size}, on {job.device}",
+            f"steps     {job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {job.device}",
             f"rate      {config.schedule}, {job.schedule.lr(0):.4g} in the first step, at most {config.lr:.4g}",
             f"one step  loss {value:.4f}, gradient norm {norm:.4g}, {seconds:.2f} s; all steps about {seconds * job.steps:.0f} s",
             "Nothing was written. Leave out --dry-run to train.",

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops, optim
-from ..autograd import mode
-from ..autograd.core import Tensor
+from .. import optim
 from ..backend.arrays import array_module
 from .blame import blame
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
+from .gradients import gradients
 from .interrupts import Interrupted, Interrupts
+from .memory import explain_out_of_memory
 from .metrics import Metrics
 from .observer import Observer
 from .progress import Progress
@@ -45,9 +45,10 @@ class Trainer:
         """Train to the end.
 
         Raises NumericalError at the first NaN or Inf, before it reaches the parameters; Interrupted after SIGINT or
-        SIGTERM, when the state has been saved; StorageError if it cannot be.
+        SIGTERM, when the state has been saved; StorageError if it cannot be; OutOfMemoryError with a batch size that fits.
         """
-        with self._interrupts, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # found by the finite flag instead
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
+        with explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
@@ -75,14 +76,11 @@ class Trainer:
         """One update, unless loss or gradients are not finite."""
         job, progress = self.job, self.progress
         rate = job.schedule.lr(progress.step)
-        with mode.step(progress.step):
-            logits, loss = self._forward(batch)
-        job.optimizer.zero_grad()
-        loss.backward()
-        total = loss.data
+        loss, correct = gradients(job, batch, progress.step)
+        total = loss
         for _, p in job.optimizer.parameters():
             total = total + (0 if p.grad is None else p.grad.sum())
-        finite = array_module(loss.data).isfinite(total)  # one NaN or Inf is enough to make the sum NaN or Inf
+        finite = array_module(loss).isfinite(total)  # one NaN or Inf is enough to make the sum NaN or Inf
         if self._unchecked:
             finite = finite & self._unchecked[-1][2]  # after one bad step no update is applied
         self._unchecked.append((progress.step, progress.position, finite))
@@ -94,19 +92,12 @@ class Trainer:
             optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
         job.optimizer.lr = rate
         job.optimizer.step(guard)
-        labels = job.device.asarray(batch.labels)
-        correct = (logits.data.argmax(axis=1) == labels).sum()
         if self._check_every == 1:
-            progress.add(float(loss.data), int(correct), len(batch.labels))
+            progress.add(float(loss), int(correct), len(batch.labels))
         else:
-            progress.add(loss.data.astype("float64"), correct, len(batch.labels))
+            progress.add(loss.astype("float64"), correct, len(batch.labels))
             if len(self._unchecked) >= self._check_every:
                 self._look()
-
-    def _forward(self, batch: Any) -> tuple[Any, Any]:
-        job = self.job
-        logits = job.model(Tensor(job.device.asarray(batch.images)))
-        return logits, ops.cross_entropy(logits, job.device.asarray(batch.labels), label_smoothing=job.config.label_smoothing)
 
     def _look(self) -> None:
         """Read the flags of the steps since the last look; for the first bad one raise the error that names its culprit."""
@@ -114,7 +105,7 @@ class Trainer:
         if unchecked and not bool(unchecked[-1][2]):
             step, position, _ = next(entry for entry in unchecked if not bool(entry[2]))
             batch = next(iter(self.job.train.epoch(self.progress.epoch, position)))
-            raise blame(step, self.job.model, lambda: self._forward(batch)[1])
+            raise blame(step, self.job.model, lambda: gradients(self.job, batch, step))
 
     def _close_epoch(self, images_per_second: float) -> None:
         """Validate, write the row of metrics, and save. The order lets a kill in between be mended by doing it again."""

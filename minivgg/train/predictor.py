@@ -89,7 +89,7 @@ class Predictor:
                 f"{dataset.name} has {dataset.images.shape[3]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
                 f"but the model was trained on {self.shape[2]} and the {len(self.classes)} classes {_some(self.classes)}."
             )
-        return evaluate(self.model, evaluation_loader(dataset, self.config.batch_size, self.transform, 1), self.device)
+        return evaluate(self.model, evaluation_loader(dataset, self.config.micro_batch, self.transform, 1), self.device)
 
 
 def _some(names: tuple[str, ...]) -> str:

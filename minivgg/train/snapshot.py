@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import CheckpointError, DataError
 from .build import Job
 from .checkpoint import Checkpoint
+from .config import TrainConfig
 from .progress import Progress
 from .run_folder import versions
 
@@ -45,7 +46,8 @@ def restore(job: Job, checkpoint: Checkpoint, path: Path) -> Progress:
             f"the images are not those that the run of {path} began with: {_described(ours)}, expected {_described(state)}. "
             "Give back the data that it had, or start a new run."
         )
-    changed = [key for key in ours["config"] if state["config"].get(key) != ours["config"][key]]
+    theirs = {**TrainConfig().essence(), **state["config"]}  # a key that is younger than the checkpoint had its default's effect
+    changed = [key for key in ours["config"] if theirs[key] != ours["config"][key]]
     if changed or state["preprocessing"] != ours["preprocessing"]:
         raise CheckpointError(
             f"{path}: belongs to another configuration (differs in {', '.join(changed) or 'preprocessing'}). "

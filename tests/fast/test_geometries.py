@@ -1,108 +1,152 @@
-"""Every kernel of the overlay, on drawn calls: the op's own results and gradients, within the bound that the kernel states."""
+"""Every kernel in the overlay's table equals its op's own formula, over some hundred drawn geometries each."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import minivgg as mv
 from minivgg import ops
+from minivgg.autograd import mode
 from minivgg.autograd.core import Op, Tensor, grad
+from minivgg.backend import blocks
 from minivgg.fast import kernels, overlay  # noqa: F401  importing the list fills the table
-from minivgg.testing.strategies import store
+from minivgg.fast.cpu import batch_norm, channel_sum, columns, linear, max_pool2d, taps
+from minivgg.testing.strategies import Call, calls, store, stored
 from minivgg.testing.strategies.storage import LAYOUTS
 
-from .drawn_calls import RECIPES
-from .watching import watch
-
-SERVED_OPS = list(dict.fromkeys(key[0] for key in overlay.table if key[2] == "numpy"))
-BEFORE_THE_RECTIFIER = {
-    ops.Conv2dRelu: lambda op, arrays: ops.Conv2d(*op.fields())(*arrays),
-    ops.BatchNormRelu: lambda op, arrays: ops.BatchNorm(op.eps)(*arrays),
-}
+GEOMETRIES = 500
+SERVED = {cls: sorted(phase for c, phase, library in overlay.table if c is cls and library == "numpy") for cls, *_ in overlay.table}
 
 
-def bound(op: type[Op], phase: str) -> float:
-    """What the op's kernels state for a phase: the largest, 0 if there is none."""
-    return max((k.bound for k in overlay.table.get((op, phase, "numpy"), ())), default=0.0)
+@contextmanager
+def pieces_of(size: int) -> Iterator[None]:
+    """All kernels cut their work into pieces of so many bytes, elements or rows, so that small cases have several."""
+    constants = [
+        (batch_norm, "_BLOCK"), (channel_sum, "_BLOCK"), (max_pool2d, "_BLOCK"), (blocks, "_ELEMENTS"), (linear, "_PIECE"),
+        (columns, "_TILE"), (taps, "_BLOCK"),
+    ]  # fmt: skip
+    with ExitStack() as stack:
+        for module, name in constants:
+            stack.enter_context(patch.object(module, name, size))
+        yield
 
 
-def as_floats(arrays: Any, dtype: Any) -> list[Any]:
-    """The floating-point arrays among `arrays` in that dtype, the others as they are."""
-    return [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in arrays]
+@contextmanager
+def noted() -> Iterator[set[tuple[type[Op], str]]]:
+    """Which (op, phase) a kernel served in the block."""
+    found: set[tuple[type[Op], str]] = set()
+
+    def watch(call: Op, phase: str, arrays: Any) -> Any:
+        kernel = overlay.find(call, phase, arrays)
+        if kernel is not None:
+            found.add((type(call), phase))
+        return kernel
+
+    with patch.object(mode, "find_kernel", [watch]):
+        yield found
 
 
-def computed(op: Op, operands: Any, wanted: int) -> tuple[list[Any], list[Any]]:
-    """([result, what the call saved], [gradients by the operands whose bit is set and which have a rule]); gy is the last operand."""
-    *arrays, gy = operands
-    rules = [hasattr(op, f"grad_{name}") and x is not None for name, x in zip(op.operands, arrays, strict=True)]
-    wanted = wanted if any(rule and wanted >> i & 1 for i, rule in enumerate(rules)) else 7
-    inputs = [
-        Tensor(x, requires_grad=True) if rule and wanted >> i & 1 else x for i, (x, rule) in enumerate(zip(arrays, rules, strict=True))
+@st.composite
+def pool_calls(draw: st.DrawFn, cls: type[Op]) -> Call:
+    """Pools of 2×2 with stride 2, which the kernels serve, over images of odd and even sizes, with ties."""
+    g, shape = ops.Geometry((2, 2), (2, 2)), tuple(draw(st.integers(low, high)) for low, high in ((1, 3), (1, 4), (2, 9), (2, 9)))
+    x = np.random.default_rng(draw(st.integers(0, 2**16))).integers(-3, 4, shape).astype(float)
+    if cls is ops.MaxPool2d:
+        return Call(ops.MaxPool2d(g), (draw(stored(x)),))
+    y, call = ops.MaxPool2d(g).run(x)
+    return Call(ops.PoolScatter(g, shape), (draw(stored(np.cos(y))), draw(stored(np.array(call.winners)))))
+
+
+@st.composite
+def image_calls(draw: st.DrawFn, cls: type[Op]) -> Call:
+    """Ops with a constant for each channel, on images of a few pixels: 6 or more in a channel, none of them at a kink."""
+    shape = tuple(draw(st.integers(low, high)) for low, high in ((1, 4), (1, 5), (2, 5), (3, 5)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    x, a, b = rng.standard_normal(shape) * draw(st.sampled_from((0.5, 3.0))) + rng.standard_normal(), *rng.standard_normal((2, shape[1]))
+    op = cls() if cls in (ops.ChannelSum, ops.ChannelAffine) else cls(draw(st.sampled_from((0.1, 1e-3, 1e-5))))  # type: ignore[call-arg]
+    if cls is ops.BatchNormRelu:
+        assume(np.abs(ops.BatchNorm(op.eps)(x, a, b)).min() > 1e-3)  # type: ignore[attr-defined]
+    arrays = (x,) if cls is ops.ChannelSum else (x, a, b)
+    return Call(op, tuple(draw(stored(v)) for v in arrays))
+
+
+def drawn(cls: type[Op]) -> st.SearchStrategy[Call]:
+    """Calls of an op that its kernels may serve, in any layout."""
+    if cls in (ops.MaxPool2d, ops.PoolScatter):
+        return pool_calls(cls)
+    if cls in (ops.ChannelSum, ops.ChannelAffine, ops.BatchNorm, ops.BatchNormRelu):
+        return image_calls(cls)
+    return calls(cls, layouts=True, empty=cls in (ops.Relu, ops.Dropout))
+
+
+def as_dtype(call: Call, dtype: Any) -> list[Any]:
+    """The operands, those of float64 in another dtype and the same layouts."""
+    names = call.layouts or ("C order",) * len(call.arrays)
+    return [
+        store(x.astype(dtype), name) if getattr(x, "dtype", None) == np.float64 and dtype != np.float64 else x
+        for x, name in zip(call.arrays, names, strict=True)
     ]
-    y, call = op.run(*inputs)
-    state = [value for _, value in sorted(vars(call).items()) if isinstance(value, np.ndarray)]
-    return [y.data, *state], grad(y, [x for x in inputs if isinstance(x, Tensor)], gy)
 
 
-def cotangent(op: Op, arrays: Any, seed: int) -> Any:
-    """Numbers of three decimals; 0 where a rectifier's operand is so near its kink that rounding decides."""
-    with mv.reference(), np.errstate(all="ignore"):
-        y = op(*arrays)
-        before = BEFORE_THE_RECTIFIER[type(op)](op, arrays) if type(op) in BEFORE_THE_RECTIFIER else None
-    gy = np.random.default_rng(seed).uniform(-2, 2, y.shape).round(3)
-    return gy if before is None else gy * (np.abs(before) > 1e-3 * max(1.0, np.abs(before).max(initial=0.0)))
+def value_and_gradients(op: Op, arrays: list[Any], wanted: list[bool], layout: str) -> list[Any]:
+    """y, and the gradients of the wanted operands for a cotangent in a layout of its own."""
+    rules = [hasattr(op, f"grad_{op.operands[i]}") and arrays[i] is not None for i in range(len(arrays))]
+    inputs = [Tensor(x, requires_grad=True) if rule and want else x for x, rule, want in zip(arrays, rules, wanted, strict=True)]
+    y = op(*inputs)
+    targets = [x for x in inputs if isinstance(x, Tensor)]
+    if not targets:
+        return [y]
+    gy = np.cos(1.7 * np.arange(y.size)).reshape(y.shape).astype(y.dtype)
+    return [y.data, *grad(y, targets, store(gy, layout))]
 
 
-def agree(found: Any, expected: Any, limit: float) -> None:
-    """Same shapes; the same numbers, NaN where NaN is, or equal to `limit` of the largest, or of 1."""
-    for a, b in zip(found, expected, strict=True):
-        assert a.shape == b.shape and a.dtype.kind == b.dtype.kind
-        if limit == 0.0 or a.dtype.kind != "f":
-            np.testing.assert_array_equal(a, b)
-        else:
-            assert np.abs(a - b).max(initial=0.0) <= limit * max(np.abs(b).max(initial=0.0), 1.0)
+def close(a: Any, b: Any, bound: float) -> bool:
+    """Same shape and dtype, and within `bound` of the largest magnitude."""
+    same = a.shape == b.shape and a.dtype == b.dtype
+    return same and bool(np.abs(a - b).max(initial=0.0) <= bound * max(float(np.abs(b).max(initial=0.0)), 1.0))
 
 
-def test_every_kernel_is_drawn() -> None:
-    """There is a recipe for each op that has a kernel, and for no other."""
-    assert set(SERVED_OPS) == set(RECIPES)
+@pytest.mark.parametrize("cls", SERVED, ids=lambda cls: cls.__name__)
+def test_a_kernel_equals_its_op_in_both_precisions(cls: type[Op]) -> None:
+    """Values and any subset of the gradients, any layouts, whole or in small pieces, float32 within the stated bound and float64
+    within 1e-12 of the largest element; operands stay as they were. Only calls that all the op's kernels served count."""
+    served = dict.fromkeys(SERVED[cls], 0)
+    bounds = {phase: max(k.bound for k in overlay.table[cls, phase, "numpy"]) for phase in SERVED[cls]}
+    bound = {np.float32: max(bounds.values()), np.float64: 1e-12 if max(bounds.values()) else 0.0}
 
-
-@pytest.mark.parametrize("cls", SERVED_OPS, ids=lambda cls: cls.__name__)
-def test_kernels_equal_their_op(cls: type[Op]) -> None:
-    """Results, saved state and any subset of the gradients, operands and cotangent stored in any way: in float32 within
-    the kernel's bound, which where it is 0 means the same numbers, in float64 to 1e-12; and kernels did serve."""
-    total: Counter[Any] = Counter()
-
-    limits = bound(cls, "forward"), bound(cls, "backward") or bound(cls, "forward")
-
-    @settings(max_examples=760)
-    @given(RECIPES[cls], st.lists(st.sampled_from(LAYOUTS), min_size=4, max_size=4), st.integers(1, 7), st.integers(0, 99))
-    def drawn(call: Any, layouts: list[str], wanted: int, seed: int) -> None:
-        op, arrays = call
-        note(f"{op!r}, shapes {[getattr(x, 'shape', None) for x in arrays]}")
-        gy = cotangent(op, arrays, seed)
+    @settings(max_examples=GEOMETRIES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        call = data.draw(drawn(cls))
+        wanted = [data.draw(st.booleans()) for _ in call.arrays]
+        if "backward" in served and not any(w and x is not None for w, x in zip(wanted, call.arrays, strict=True)):
+            wanted[0] = True
+        size, layout = data.draw(st.sampled_from((1, 40, 1 << 20))), data.draw(st.sampled_from(LAYOUTS))
         for dtype in (np.float32, np.float64):
-            plain = as_floats([*arrays, gy], dtype)
-            stored = [store(x, layout) if isinstance(x, np.ndarray) else x for x, layout in zip(plain, layouts, strict=False)]
-            with watch() as (served, _):
-                found = computed(op, stored, wanted)
-            total.update(served)
-            for x, copy in zip(stored, plain, strict=True):
-                np.testing.assert_array_equal(x, copy)
+            arrays = as_dtype(call, dtype)
+            before = [None if x is None else np.array(x) for x in arrays]
+            with noted() as kernels_used, pieces_of(size):
+                found = value_and_gradients(call.op, arrays, wanted, layout)
+            assume(all((cls, phase) in kernels_used for phase in served))
             with mv.reference():
-                same = computed(op, plain, wanted)
-                wide = computed(op, as_floats(plain, np.float64), wanted) if dtype == np.float32 and any(limits) else same
-            for part, limit, equal, near in zip(found, limits, same, wide, strict=True):
-                agree(part, near if limit else equal, min(limit, 1e-12) if dtype == np.float64 else limit)
+                expected = value_and_gradients(call.op, arrays, wanted, layout)
+            for phase in served:
+                served[phase] += 1
+            assert all(close(a, b, bound[dtype]) for a, b in zip(found, expected, strict=True))
+            assert all(a is None or np.array_equal(a, b) for a, b in zip(before, arrays, strict=True))
 
-    with np.errstate(invalid="ignore"):  # 0·∞
-        drawn()
-    phases = {phase for op, phase, library in overlay.table if op is cls and library == "numpy"}
-    assert all(total[cls.__name__, phase] >= 2 * 500 for phase in phases), total  # in both dtypes
+    check()
+    assert min(served.values()) >= 2 * GEOMETRIES  # once in each precision
+
+
+def test_every_kernel_is_among_those_tested() -> None:
+    """The table has kernels for NumPy, and the parametrised test above has each of their ops."""
+    assert {cls for cls, _, library in overlay.table if library == "numpy"} == set(SERVED) and len(SERVED) > 5

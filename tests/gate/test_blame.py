@@ -18,7 +18,8 @@ from .planting import in_place
 # network: planted rules, each with a layer in which it must show ("": outside any layer)
 PLANTED = {
     "vgg11": {
-        "relu_lets_everything_through": "features.1",
+        "relu_lets_everything_through": "features.0",
+        "fused_conv_gives_the_bias_everything": "features.0",
         "conv_turns_the_filter_once_more": "features.3",
         "conv_divides_by_the_batch": "features.0",
         "conv_sums_the_bias_over_one_image": "features.0",
@@ -34,6 +35,7 @@ PLANTED = {
         "batch_norm_forgets_the_mean": "features.1",
         "batch_norm_multiplies_by_x": "features.1",
         "batch_norm_averages_the_shift": "features.1",
+        "fused_norm_forgets_the_rectifier": "features.1",
     },
     "vgg11_lrn": {"lrn_forgets_its_neighbours": "features.2"},
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .catalogue import CATALOGUE
-from .kernels import KERNELS
+from .catalogue import CATALOGUE, KERNELS
 from .page import PAGE, Findings, named_on
 
 

@@ -44,7 +44,7 @@ def test_fans():
 
 
 def test_filters_are_stored_tap_by_tap():
-    """As convolutions read them, (R, S, C, K): a tap is a contiguous matrix from channels to filters."""
+    """As convolutions read them: all taps together are one matrix (R·S·C, K)."""
     w = nn.init.he(stream(0), CONV)
     assert w.strides[0] == w.itemsize and w.transpose(2, 3, 1, 0).flags.c_contiguous
 

@@ -50,11 +50,12 @@ def output_shape(x_shape, w_shape, options):
 
 
 @every_geometry
-def test_conv2d(agree, rng, x_shape, w_shape, options):
-    """Derivatives by the images, the filters and the bias."""
+@pytest.mark.parametrize("relu", [False, True], ids=["alone", "with relu"])
+def test_conv2d(agree, rng, x_shape, w_shape, options, relu):
+    """Derivatives by the images, the filters and the bias; with the ReLU behind it as one op of ours, two of torch's."""
     agree(
-        lambda x, w, b: ops.conv2d(x, w, b, **options),
-        lambda x, w, b: F.conv2d(x, w, b, **options),
+        lambda x, w, b: (ops.conv2d_relu if relu else ops.conv2d)(x, w, b, **options),
+        lambda x, w, b: (F.relu if relu else lambda y: y)(F.conv2d(x, w, b, **options)),
         rng.standard_normal(x_shape),
         rng.standard_normal(w_shape),
         rng.standard_normal(w_shape[0]),

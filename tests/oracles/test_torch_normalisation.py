@@ -33,6 +33,16 @@ def test_batch_norm_in_training(agree, rng, shape, eps):
 
 
 @pytest.mark.parametrize("shape", BATCHES, ids=str)
+def test_batch_norm_with_its_relu(agree, rng, shape):
+    """One op of ours against two of torch's, whose second derivative takes the mask as constant, too."""
+    agree(
+        ops.batch_norm_relu,
+        lambda x, gamma, beta: F.relu(F.batch_norm(x, None, None, gamma, beta, training=True)),
+        *operands(rng, shape),
+    )
+
+
+@pytest.mark.parametrize("shape", BATCHES, ids=str)
 def test_batch_norm_in_evaluation(agree, rng, shape):
     """Given statistics are constants: an affine map."""
     mean, var = rng.standard_normal(shape[1]), rng.uniform(0.1, 4.0, shape[1])

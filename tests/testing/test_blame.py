@@ -45,12 +45,13 @@ def test_a_right_network_blames_nobody() -> None:
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["tensor", "function"])
 def test_the_one_wrong_rule_is_named_with_its_layer(monkeypatch: pytest.MonkeyPatch, recorded: bool) -> None:
-    """ReLU with half its gradient: it alone is named, at its first layer, with the diagnosis; from a tensor or a function."""
+    """ReLU with half its gradient: it alone is named, with the diagnosis, at the first batch norm that it is fused with; from a
+    tensor or a function."""
     monkeypatch.setattr(ops.Relu, "grad_x", lambda self, gy, y: gy * (y > 0) * 0.5)
     loss = network()
     report = blame(loss() if recorded else loss, order=1)
     assert list(report.culprits) == ["Relu.grad_x"] and not report.ok
-    assert str(report).startswith("Relu.grad_x is wrong: Relu() at features.2, step 2, and in 7 more calls")
+    assert str(report).startswith("Relu.grad_x is wrong: Relu() at features.1, step 1, and in 7 more calls")
     with pytest.raises(GradientError, match="factor ½"):
         report.raise_if_failed()
 
@@ -73,15 +74,17 @@ def test_a_wrong_rule_does_not_drag_down_those_that_use_it(monkeypatch: pytest.M
 
 
 def test_a_wrong_kernel_is_told_from_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel of batch norm's backward pass, halved: the rules are right."""
+    """A kernel for the backward pass of batch norm and ReLU, halved: the rules are right."""
 
     def wrong(call: Any, gy: Any, saved: Any, shapes: Any, wanted: Any) -> list[Any]:
-        gx = call.grad_x(gy, saved["x"], saved["gamma"]) * 0.5 if wanted[0] else None
-        return [gx, call.grad_gamma(gy, saved["x"]) if wanted[1] else None, call.grad_beta(gy) if wanted[2] else None]
+        operands = [saved[name] for name in ("x", "gamma", "beta")]
+        gx = call.grad_x(gy, *operands) * 0.5 if wanted[0] else None
+        return [gx, call.grad_gamma(gy, *operands) if wanted[1] else None, call.grad_beta(gy, *operands) if wanted[2] else None]
 
-    monkeypatch.setitem(overlay.table, (ops.BatchNorm, "backward", "numpy"), [overlay.Kernel(wrong, lambda *_: True, 1e-5)])
+    monkeypatch.setitem(overlay.table, (ops.BatchNormRelu, "backward", "numpy"), [overlay.Kernel(wrong, lambda *_: True, 1e-5)])
+    monkeypatch.setattr(overlay, "_served", overlay._served | {(ops.BatchNormRelu, "backward")})
     report = blame(network(), order=1)
-    assert list(report.culprits) == ["the kernel of BatchNorm"]
+    assert list(report.culprits) == ["the kernel of BatchNormRelu"]
 
 
 def test_ones_own_op_is_blamed_like_any_other() -> None:

@@ -12,32 +12,10 @@ import numpy as np
 import pytest
 
 from minivgg.errors import CheckpointError, ConfigError, DataError
-from minivgg.train import Interrupted, Observer, RunFolder, build_job, load_checkpoint, save_checkpoint, train
+from minivgg.train import Interrupted, RunFolder, build_job, load_checkpoint, save_checkpoint, train
 from minivgg.train.snapshot import restore
 
-
-class At(Observer):
-    """Calls `act` after the step with number `step`, once."""
-
-    def __init__(self, step, act):
-        self.at, self.act, self.messages = step, act, []
-
-    def step(self, trainer):
-        if trainer.progress.step == self.at:
-            self.at = -1
-            self.act(trainer)
-
-    def message(self, text):
-        self.messages.append(text)
-
-
-class CrashError(Exception):
-    """Stands for a kill: nothing more is written."""
-
-
-def crash(trainer):
-    """Stop dead."""
-    raise CrashError
+from .stopping import At, CrashError, crash
 
 
 def bits(folder):

@@ -77,16 +77,19 @@ def normalise(call: Any, x: Array, gamma: Array, beta: Array, relu: bool) -> Arr
 
 
 def _affine(x: Array, mean: Array | None, scale: Array, shift: Array, relu: bool) -> Array:
+    """(x − mean)·scale + shift for each channel, rectified if `relu`."""
     rows = _Rows(x)
     out = memory.empty(rows.array.shape, x.dtype)
-    mean, scale, shift = None if mean is None else rows.repeat(mean), rows.repeat(scale), rows.repeat(shift)
+    means, scales, shifts = None if mean is None else rows.repeat(mean), rows.repeat(scale), rows.repeat(shift)
 
     def part(block: slice) -> None:
         y = out[block]
-        np.subtract(rows.array[block], mean, out=y) if mean is not None else np.multiply(rows.array[block], scale, out=y)
-        if mean is not None:
-            y *= scale
-        y += shift
+        if means is None:
+            np.multiply(rows.array[block], scales, out=y)
+        else:
+            np.subtract(rows.array[block], means, out=y)
+            y *= scales
+        y += shifts
         if relu:
             np.maximum(y, 0, out=y)
 
@@ -148,7 +151,7 @@ def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bo
         return np.multiply(arrived.array[block], g > threshold, out=g)
 
     def summed(block: slice) -> tuple[Array, Array]:
-        d, room = (memory.empty(rows.array[block].shape, gy.dtype) for _ in range(2))
+        d, room = (memory.scratch(rows.array[block].shape, gy.dtype) for _ in range(2))
         g = masked(block, d, room)
         d *= g
         return rows.sums(g), rows.sums(d)
@@ -161,7 +164,7 @@ def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bo
     along_one, along_d = rows.repeat(gbeta / dtype(m)), rows.repeat(scale * inverse * ggamma / dtype(m))
 
     def combined(block: slice) -> None:
-        out, d = gx[block], memory.empty(rows.array[block].shape, gy.dtype)
+        out, d = gx[block], memory.scratch(rows.array[block].shape, gy.dtype)
         np.subtract(masked(block, d, out), along_one, out=out)
         out *= long_scale
         d *= along_d

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ...backend import layout
@@ -12,12 +10,12 @@ from ...backend.threads import run, split
 from ...ops.channel_sum import ChannelSum
 from ..overlay import kernel
 
-__all__ = ["blocks", "channel_sums", "row_sums"]
+__all__ = ["channel_sums", "row_sums"]
 
 _BLOCK = 1 << 21  # bytes that a thread takes at a time
 
 
-def blocks(rows: Array) -> list[slice]:
+def _blocks(rows: Array) -> list[slice]:
     """Some of the rows of a matrix, a few MB at a time."""
     return split(len(rows), _BLOCK // max(rows.shape[1] * rows.itemsize, 1))
 
@@ -27,11 +25,17 @@ def row_sums(part: Array) -> Array:
     return np.ones((1, len(part)), part.dtype) @ part
 
 
-def channel_sums(x: Array) -> Array:
-    """Σ over everything but the last axis of a contiguous x (…, C), block by block, the blocks in their order: (C,)."""
-    rows = x.reshape(-1, x.shape[-1])
-    parts: Callable[[slice], Array] = lambda block: row_sums(rows[block])  # noqa: E731
-    return np.concatenate(run(parts, blocks(rows))).sum(axis=0)
+def channel_sums(x: Array, y: Array | None = None) -> Array:
+    """Σ over everything but the last axis of a contiguous x (…, C), block by block, the blocks in their order: (C,).
+
+    With y, of x's shape, only where y is positive.
+    """
+    rows, mask = x.reshape(-1, x.shape[-1]), None if y is None else y.reshape(-1, x.shape[-1])
+
+    def part(block: slice) -> Array:
+        return row_sums(rows[block] if mask is None else rows[block] * (mask[block] > 0))
+
+    return np.concatenate(run(part, _blocks(rows))).sum(axis=0)
 
 
 @kernel(ChannelSum, "forward", "numpy", bound=1e-5, when=lambda call, x: x.ndim == 4 and x.size > 0 and x.dtype.char in "fd")

@@ -39,7 +39,7 @@ _GATHER = {4: 25.0, 2: 12.0}  # a channel of an input tile, transformed
 _SCATTER = {4: 19.0, 2: 9.0}  # a channel of a tile of products, transformed back
 _FILTER = {4: 10.0, 2: 5.0}  # a pair of channels of a filter, transformed
 
-_setting = [os.environ.get("MINIVGG_CONV_ALGORITHM", "auto")]
+_setting = [os.environ.get("MINIVGG_CONV_ALGORITHM") or "auto"]
 
 
 @contextmanager
@@ -56,9 +56,9 @@ def conv_algorithm(name: str) -> Iterator[None]:
         _setting[0] = before
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, what: str = "conv_algorithm") -> str:
     if name not in _SETTINGS:
-        raise ConfigError(f'conv_algorithm must be "auto", "im2col" or "winograd", but is {name!r}: {nearest(str(name), _SETTINGS)}')
+        raise ConfigError(f'{what} must be "auto", "im2col" or "winograd", but is {name!r}: {nearest(str(name), _SETTINGS)}')
     return name
 
 
@@ -89,7 +89,7 @@ def costs(problem: Problem) -> dict[str, float]:
 
 def choose(problem: Problem, dtype: Any) -> str:
     """The algorithm's name. Raises ConfigError if one is forced that can't serve the shape."""
-    setting = _checked(_setting[0])
+    setting = _checked(_setting[0], "MINIVGG_CONV_ALGORITHM")
     if setting == "winograd" and (why := refusal(problem)) is not None:
         raise ConfigError(
             f'conv_algorithm="winograd" needs 3×3 kernels with stride 1 and dilation 1, but {why}. Use "auto" for this network.'

@@ -14,7 +14,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from ...ops.windows import Geometry
-from .problem import Ending, Problem
+from .problem import Ending, Problem, Upstream
 
 __all__ = ["forward", "gradients"]
 
@@ -40,7 +40,7 @@ def _padded(x: Array, problem: Problem) -> Array:
     if not any((top, bottom, left, right)):
         return x
     (n, h, w, c) = x.shape
-    out = memory.empty((n, h + top + bottom, w + left + right, c), x.dtype)
+    out = memory.scratch((n, h + top + bottom, w + left + right, c), x.dtype)
 
     def part(images: slice) -> None:
         whole = out[images]
@@ -60,7 +60,7 @@ def _columns(view: Array, tile: Tile) -> Array:
     rows, width = math.prod(windows.shape[:3]), math.prod(windows.shape[3:])
     if windows.shape[3:5] == (1, 1) and windows.flags.c_contiguous:
         return windows.reshape(rows, width)  # 1×1, stride 1: the image's own pixels
-    out = memory.empty(windows.shape, view.dtype)
+    out = memory.scratch(windows.shape, view.dtype)
     out[...] = windows
     return out.reshape(rows, width)
 
@@ -95,7 +95,7 @@ def _turned(problem: Problem) -> Problem | None:
     return Problem(problem.n, problem.output, problem.k, problem.c, Geometry(g.kernel, (1, 1), padding, g.dilation))  # type: ignore[arg-type]
 
 
-def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
+def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (R, S, C, K) are given, gw (R, S, C, K) if images x are given.
 
     gw = Σ columnsᵀ @ gy. gx: a tile's gy @ wᵀ, added to where its windows lie, image by image in the order of the tiles; or, with
@@ -103,9 +103,9 @@ def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem) -> 
     """
     if w is not None and (turned := _turned(problem)) is not None:
         flipped = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-        gx = forward(gy, flipped, turned, Ending())
-        return gx, gradients(gy, x, None, problem)[1]
-    g, (n, c, k), dtype = problem.geometry, (problem.n, problem.c, problem.k), gy.dtype
+        gx = forward(upstream.part(slice(None)), flipped, turned, Ending())
+        return gx, gradients(upstream, x, None, problem)[1]
+    g, (n, c, k), dtype = problem.geometry, (problem.n, problem.c, problem.k), upstream.gy.dtype
     (top, bottom), (left, right) = g.margins(*problem.size)
     h, wide = problem.size
     view = None if x is None else g.view(_padded(x, problem), *problem.output)
@@ -117,12 +117,12 @@ def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem) -> 
         if gx is not None:
             gx[images] = 0
         for tile in _tiles(images, problem, dtype.itemsize):
-            part = gy[tile]
+            part = upstream.part(*tile)
             rows = part.reshape(-1, k)
             if total is not None and view is not None:
                 total += _columns(view, tile).T @ rows
             if matrix is not None and gx is not None:
-                columns = memory.empty((len(rows), g.size * c), dtype)
+                columns = memory.scratch((len(rows), g.size * c), dtype)
                 np.matmul(rows, matrix.T, out=columns)
                 places = columns.reshape(*part.shape[:3], *g.kernel, c)
                 whole = gx[tile[0], tile[1].start * g.stride[0] :]

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ...backend import layout, memory
+from ...backend import layout
 from ...backend.arrays import Array
-from ...backend.threads import run
 from ...ops.conv2d import Conv2d, Conv2dInput, Conv2dWeight
 from ...ops.conv2d_relu import Conv2dRelu
 from ..overlay import kernel
 from . import columns, taps, winograd_products
-from .channel_sum import blocks, channel_sums, row_sums
+from .channel_sum import channel_sums
 from .choice import choose
-from .problem import Ending, Problem
+from .problem import Ending, Problem, Upstream
 
 __all__ = ["backward", "backward_relu", "forward", "forward_relu", "image_gradient", "weight_gradient"]
 
@@ -51,29 +48,24 @@ def convolve(call: Any, x: Array, w: Array, ending: Ending) -> Array:
     return layout.as_nchw(y)
 
 
-def gradients(call: Any, gy: Array, x: Array | None, w: Array | None, shapes: Sequence[Any]) -> tuple[Array | None, Array | None]:
-    """(gx, gw): gx (N, C, H, W) if w is given, gw (K, C, R, S) if x is given; gy (N, P, Q, K), shapes are x's and w's."""
+def gradients(call: Any, upstream: Upstream, x: Array | None, w: Array | None, shapes: Sequence[Any]) -> tuple[Array | None, Array | None]:
+    """(gx, gw): gx (N, C, H, W) if w is given, gw (K, C, R, S) if x is given; shapes are x's and w's."""
     problem, gx, gw = _problem(call, *shapes[:2]), None, None
     images, filters = None if x is None else layout.nhwc(x), None if w is None else layout.rsck(w)
-    algorithm = choose(problem, gy.dtype)
+    algorithm = choose(problem, upstream.gy.dtype)
     if algorithm == "im2col":
-        gx, gw = columns.gradients(gy, images, filters, problem)
+        gx, gw = columns.gradients(upstream, images, filters, problem)
     elif algorithm == "taps":
-        gx, gw = taps.gradients(gy, images, filters, problem)
+        gx, gw = taps.gradients(upstream, images, filters, problem)
     else:
-        gx, gw = winograd_products.gradients(gy, images, filters, problem, int(algorithm[-1]))
+        gx, gw = winograd_products.gradients(upstream, images, filters, problem, int(algorithm[-1]))
     return None if gx is None else layout.as_nchw(gx), None if gw is None else layout.as_kcrs(gw)
 
 
-def _masked(gy: Array, y: Array) -> tuple[Array, Array]:
-    """(g, gb): gy (N, P, Q, K) where y > 0, else 0, and its channels' sums, in one pass."""
-    out = memory.empty(gy.shape, gy.dtype)
-    rows, values, masked = (a.reshape(-1, a.shape[-1]) for a in (gy, y, out))
-
-    def part(block: slice) -> Array:
-        return row_sums(np.multiply(rows[block], values[block] > 0, out=masked[block]))
-
-    return out, np.concatenate(run(part, blocks(rows))).sum(axis=0)
+def _all(call: Any, upstream: Upstream, saved: dict[str, Array], shapes: Sequence[Any], wanted: Sequence[bool]) -> list[Array | None]:
+    """[gx, gw, gb]."""
+    gx, gw = gradients(call, upstream, saved["x"] if wanted[1] else None, saved["w"] if wanted[0] else None, shapes)
+    return [gx, gw, channel_sums(upstream.gy, upstream.y) if wanted[2] else None]
 
 
 @kernel(Conv2d, "forward", "numpy", bound=_BOUND, when=_serves)
@@ -85,9 +77,7 @@ def forward(call: Any, x: Array, w: Array, b: Array | None) -> Array:
 @kernel(Conv2d, "backward", "numpy", bound=_BOUND, when=_serves)
 def backward(call: Any, gy: Array, saved: dict[str, Array], shapes: Sequence[Any], wanted: Sequence[bool]) -> list[Array | None]:
     """[gx, gw, gb]. See the module's bounds."""
-    gy = layout.nhwc(gy)
-    gx, gw = gradients(call, gy, saved["x"] if wanted[1] else None, saved["w"] if wanted[0] else None, shapes)
-    return [gx, gw, channel_sums(gy) if wanted[2] else None]
+    return _all(call, Upstream(layout.nhwc(gy)), saved, shapes, wanted)
 
 
 @kernel(Conv2dRelu, "forward", "numpy", bound=_BOUND, when=_serves)
@@ -99,18 +89,16 @@ def forward_relu(call: Any, x: Array, w: Array, b: Array | None) -> Array:
 @kernel(Conv2dRelu, "backward", "numpy", bound=_BOUND, when=_serves)
 def backward_relu(call: Any, gy: Array, saved: dict[str, Array], shapes: Sequence[Any], wanted: Sequence[bool]) -> list[Array | None]:
     """[gx, gw, gb]. See the module's bounds; the mask is exact."""
-    masked, gb = _masked(layout.nhwc(gy), layout.nhwc(saved["y"]))
-    gx, gw = gradients(call, masked, saved["x"] if wanted[1] else None, saved["w"] if wanted[0] else None, shapes)
-    return [gx, gw, gb if wanted[2] else None]
+    return _all(call, Upstream(layout.nhwc(gy), layout.nhwc(saved["y"])), saved, shapes, wanted)
 
 
 @kernel(Conv2dInput, "forward", "numpy", bound=_BOUND, when=_serves)
 def image_gradient(call: Any, u: Array, w: Array) -> Array | None:
     """See the module's bounds."""
-    return gradients(call, layout.nhwc(u), None, w, (call.shape, w.shape))[0]
+    return gradients(call, Upstream(layout.nhwc(u)), None, w, (call.shape, w.shape))[0]
 
 
 @kernel(Conv2dWeight, "forward", "numpy", bound=_BOUND, when=_serves)
 def weight_gradient(call: Any, u: Array, x: Array) -> Array | None:
     """See the module's bounds."""
-    return gradients(call, layout.nhwc(u), x, None, (x.shape, call.shape))[1]
+    return gradients(call, Upstream(layout.nhwc(u)), x, None, (x.shape, call.shape))[1]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...backend import memory
 from ...backend.arrays import Array
 from ...ops.windows import Geometry
 
-__all__ = ["Ending", "Problem"]
+__all__ = ["Ending", "Problem", "Upstream"]
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,21 @@ class Ending:
         """Set what is negative to zero, if the convolution ends with the rectifier."""
         if self.relu:
             np.maximum(part, 0, out=part)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The gradient that arrives, (N, P, Q, K); behind a rectifier it counts only where its result y is positive.
+
+    It is masked part by part, when and where a part is needed: masked as a whole it would take as much memory again.
+    """
+
+    gy: Array
+    y: Array | None = None
+
+    def part(self, images: slice, rows: slice = slice(None)) -> Array:
+        """The gradient of some images' rows: a view, or a masked copy."""
+        gy = self.gy[images, rows]
+        if self.y is None:
+            return gy
+        return np.multiply(gy, self.y[images, rows] > 0, out=memory.scratch(gy.shape, gy.dtype))

@@ -17,7 +17,7 @@ import numpy as np
 from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
-from .problem import Ending, Problem
+from .problem import Ending, Problem, Upstream
 
 __all__ = ["forward", "gradients", "pairs"]
 
@@ -57,7 +57,7 @@ def pairs(problem: Problem) -> int:
 def _pixels(x: Array, where: Rectangle) -> Array:
     """The pixels of a rectangle of all images as a matrix (N·pixels, C)."""
     part = x[:, where[0], where[1]]
-    out = memory.empty(part.shape, x.dtype)
+    out = memory.scratch(part.shape, x.dtype)
     out[...] = part
     return out.reshape(-1, x.shape[3])
 
@@ -83,9 +83,9 @@ def forward(x: Array, w: Array, problem: Problem, ending: Ending) -> Array:
     return y
 
 
-def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
+def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (R, S, C, K) are given, gw (R, S, C, K) if images x are given."""
-    rectangles = _rectangles(problem)
+    gy, rectangles = upstream.part(slice(None)), _rectangles(problem)
     arrived = run(lambda entry: _pixels(gy, entry[2]), rectangles)
     gx = gw = None
     if x is not None:

@@ -20,64 +20,30 @@ Storage. Images are (N, H, W, C). A row of an image is one long vector of W·C n
 (a×a)·(a × W·C) that reads a of the image's rows as they lie; the one along W follows after the tiles' columns are gathered. Transformed
 tiles lie as (a, a, T, C): first the place along W, then along H, so that either transform is one product with long rows.
 
-See  Lavin & Gray 2015, arXiv:1509.09308; Winograd 1980.
+The matrices, and what they do to rounding errors, are in `winograd_points`.
+
+See  Lavin & Gray 2015, arXiv:1509.09308.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from ...backend import memory
 from ...backend.arrays import Array
+from .winograd_points import matrices
 
 __all__ = [
-    "Matrices",
     "Tiling",
     "filters",
     "filters_transposed",
     "gather",
     "gather_transposed",
-    "matrices",
     "scatter",
     "scatter_transposed",
 ]
-
-
-@dataclass(frozen=True)
-class Matrices:
-    """Bᵀ (a, a), Aᵀ (m, a) and the filter's G ⊗ G (a², 9), its rows ordered as the places of tiles are; a dtype's worth."""
-
-    bt: Array
-    at: Array
-    gg: Array
-
-
-_B2 = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]
-_A2 = [[1, 1, 1, 0], [0, 1, -1, -1]]
-_G2 = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
-_B4 = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-_A4 = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-_G4 = [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-]
-
-
-@cache
-def matrices(m: int, dtype: Any) -> Matrices:
-    """Those of F(2×2, 3×3), points 0, ±1, ∞, or F(4×4, 3×3), points 0, ±1, ±2, ∞."""
-    bt, at, g = (_B2, _A2, _G2) if m == 2 else (_B4, _A4, _G4)
-    g64 = np.array(g)
-    gg = np.einsum("ir,js->jirs", g64, g64).reshape(-1, 9)  # place (j, i) from tap (r, s): W's place first
-    return Matrices(*(np.ascontiguousarray(v, dtype) for v in (bt, at, gg)))
 
 
 @dataclass(frozen=True)
@@ -100,10 +66,8 @@ class Tiling:
     def read(self, band: slice) -> tuple[slice, slice, slice]:
         """What the tiles of a band read: (rows of the image, where they lie in what is read, columns of the image there)."""
         first, last = self.m * band.start - self.padding[0], self.m * band.stop + 2 - self.padding[0]
-        start = max(first, 0)
-        stop = max(min(last, self.size[0]), start)  # nothing, where a band lies in the padding
-        left, width = self.padding[1], self.m * self.tiles[1] + 2
-        return slice(start, stop), slice(start - first, stop - first), slice(left, min(left + self.size[1], width))
+        start, stop = max(first, 0), max(min(last, self.size[0]), 0)
+        return slice(start, stop), slice(start - first, stop - first), slice(self.padding[1], self.padding[1] + self.size[1])
 
     def written(self, band: slice) -> slice:
         """The rows of the output that the tiles of a band give."""
@@ -123,15 +87,14 @@ def _columns(rows: Array, tw: int, a: int, m: int) -> Array:
 
 def _places(tiles: Array, a: int) -> Array:
     """Transformed tiles (a², T, C), T·C contiguous, as (H's place, W's place, T·C)."""
-    step = tiles.strides[0]
-    return np.lib.stride_tricks.as_strided(tiles, (a, a, tiles.shape[1] * tiles.shape[2]), (step, step * a, tiles.itemsize))
+    return tiles.reshape(a, a, tiles.shape[1] * tiles.shape[2]).transpose(1, 0, 2)  # a view, as T·C is contiguous
 
 
 def _transform_rows(matrix: Array, image: Array, step: int) -> Array:
     """Σ_p matrix[i, p] · (row p of each row of tiles), as (a, n·th, W, C)."""
     (a, p), (n, h, w, c) = matrix.shape, image.shape
     th = (h - p) // step + 1
-    out = memory.empty((a, n * th, w, c), image.dtype)
+    out = memory.scratch((a, n * th, w, c), image.dtype)
     rows = _strided(image, (n, th, p, w * c), (h * w * c, step * w * c, w * c, 1))  # as they lie: not copied
     np.matmul(matrix, rows, out=out.reshape(a, n, th, w * c).transpose(1, 2, 0, 3))
     return out
@@ -142,14 +105,11 @@ def gather(x: Array, g: Tiling, band: slice, out: Array) -> None:
     (n, _, _, c), tw, a, m = x.shape, g.tiles[1], g.m + 2, g.m
     bt = matrices(m, x.dtype).bt
     source, rows, cols = g.read(band)
-    padded = memory.empty((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
-    padded[:, : rows.start] = 0
-    padded[:, rows.stop :] = 0
-    padded[:, rows, : cols.start] = 0
-    padded[:, rows, cols.stop :] = 0
-    padded[:, rows, cols] = x[:, source, : cols.stop - cols.start]
+    padded = memory.scratch((n, m * (band.stop - band.start) + 2, m * tw + 2, c), x.dtype)
+    padded[...] = 0
+    padded[:, rows, cols] = x[:, source]
     lines = _transform_rows(bt, padded, m)
-    columns = memory.empty((a, a, lines.shape[1], tw, c), x.dtype)
+    columns = memory.scratch((a, a, lines.shape[1], tw, c), x.dtype)
     columns[...] = _columns(lines, tw, a, m)
     np.matmul(bt, columns.reshape(a, a, -1), out=_places(out, a))
 
@@ -161,34 +121,31 @@ def gather_transposed(tiles: Array, g: Tiling, band: slice, out: Array) -> None:
     """
     (n, _, _, c), tw, a, m = out.shape, g.tiles[1], g.m + 2, g.m
     b, th, width = matrices(m, out.dtype).bt.T, band.stop - band.start, m * tw + 2
-    columns = memory.empty((a, a, n * th, tw, c), out.dtype)
+    columns = memory.scratch((a, a, n * th, tw, c), out.dtype)
     np.matmul(b, _places(tiles, a), out=columns.reshape(a, a, -1))
-    lines = memory.empty((a, n * th, width, c), out.dtype)
+    lines = memory.scratch((a, n * th, width, c), out.dtype)
     _columns(lines, tw, m, m)[...] = columns[:, :m]
     lines[:, :, m * tw :] = columns[:, m:, :, -1].transpose(0, 2, 1, 3)
     if tw > 1:  # a tile's last two columns are the next one's first
         shared = lines[:, :, m : m * tw].reshape(a, n * th, tw - 1, m, c)[:, :, :, :2]
         shared += columns[:, m:, :, :-1].transpose(0, 2, 3, 1, 4)
-    strips = memory.empty((n, th, a, width * c), out.dtype)
-    np.matmul(b, lines.reshape(a, n, th, width * c).transpose(1, 2, 0, 3), out=strips)
-    strips[:, 1:, :2] += strips[:, :-1, m:]  # and its last two rows those of the tile below
-    _place(strips.reshape(n, th, a, width, c), g, band, out)
+    whole, below = memory.scratch((n, m * th + 2, width, c), out.dtype), memory.scratch((n, th, 2, width * c), out.dtype)
+    rows = lines.reshape(a, n, th, width * c).transpose(1, 2, 0, 3)
+    np.matmul(b[:m], rows, out=whole[:, : m * th].reshape(n, th, m, width * c))
+    np.matmul(b[m:], rows, out=below)  # and its last two rows those of the tile below
+    below = below.reshape(n, th, 2, width, c)
+    whole[:, m * th :] = below[:, -1]
+    whole[:, m : m * th].reshape(n, th - 1, m, width, c)[:, :, :2] += below[:, :-1]
+    _crop(whole, g, band, out)
 
 
-def _place(strips: Array, g: Tiling, band: slice, out: Array) -> None:
-    """Write strips (n, rows of tiles, a, W, C) into out, without padding; rows shared with the band before are added."""
-    source, _, cols = g.read(band)
-    if band.start == 0 and (cols.stop - cols.start < out.shape[2] or g.read(slice(0, g.tiles[0]))[0].stop < out.shape[1]):
-        out[...] = 0  # pixels that no window reads
-    for t in range(band.start, band.stop):
-        first = g.m * t - g.padding[0]
-        last = first + (g.m + 2 if t == band.stop - 1 else g.m)
-        shared = first + 2 if t == band.start and t > 0 else first
-        for start, stop, add in ((first, shared, True), (shared, last, False)):
-            start, stop = max(start, source.start), min(stop, source.stop)
-            if start < stop:
-                part, target = strips[:, t - band.start, start - first : stop - first, cols], out[:, start:stop, : cols.stop - cols.start]
-                np.add(target, part, out=target) if add else np.copyto(target, part)
+def _crop(whole: Array, g: Tiling, band: slice, out: Array) -> None:
+    """Write what a band reads, (n, rows, W, C), into out, without padding; two rows are shared with the band before: added."""
+    source, rows, cols = g.read(band)
+    target, inner = out[:, source], whole[:, rows, cols]
+    shared = max(2 - rows.start, 0) if band.start > 0 else 0
+    target[:, :shared] += inner[:, :shared]
+    target[:, shared:] = inner[:, shared:]
 
 
 def scatter(tiles: Array, g: Tiling, band: slice, bias: Array | None, out: Array) -> None:
@@ -196,16 +153,16 @@ def scatter(tiles: Array, g: Tiling, band: slice, bias: Array | None, out: Array
     out = out[:, g.written(band)]
     (n, p, q, k), th, tw, a, m = out.shape, band.stop - band.start, g.tiles[1], g.m + 2, g.m
     at = matrices(m, out.dtype).at
-    half = memory.empty((a, m, n * th * tw * k), out.dtype)
+    half = memory.scratch((a, m, n * th * tw * k), out.dtype)
     np.matmul(at, _places(tiles, a), out=half)
-    full = memory.empty((m, m * n * th * tw * k), out.dtype)
+    full = memory.scratch((m, m * n * th * tw * k), out.dtype)
     np.matmul(at, half.reshape(a, -1), out=full)
-    pixels = full.reshape(m, m, n, th, tw, k)
-    for i in range(min(m, p)):
-        for j in range(min(m, q)):
-            target = out[:, i::m, j::m]
-            source = pixels[i, j, :, : target.shape[1], : target.shape[2]]
-            np.copyto(target, source) if bias is None else np.add(source, bias, out=target)
+    pixels = full.reshape(m, m, n, th, tw, k).transpose(2, 3, 0, 4, 1, 5)
+    whole = out if (p, q) == (m * th, m * tw) else memory.scratch((n, m * th, m * tw, k), out.dtype)
+    places = whole.reshape(n, th, m, tw, m, k)
+    np.copyto(places, pixels) if bias is None else np.add(pixels, bias, out=places)
+    if whole is not out:
+        out[...] = whole[:, :p, :q]
 
 
 def scatter_transposed(gy: Array, g: Tiling, band: slice, out: Array) -> None:
@@ -213,13 +170,13 @@ def scatter_transposed(gy: Array, g: Tiling, band: slice, out: Array) -> None:
     (n, p, q, k), th, tw, a, m = gy.shape, band.stop - band.start, g.tiles[1], g.m + 2, g.m
     matrix = matrices(m, gy.dtype).at.T
     if (p, q) != (m * th, m * tw) or not gy.flags.c_contiguous:
-        whole = memory.empty((n, m * th, m * tw, k), gy.dtype)
+        whole = memory.scratch((n, m * th, m * tw, k), gy.dtype)
         whole[:, p:] = 0
         whole[:, :p, q:] = 0
         whole[:, :p, :q] = gy
         gy = whole
     lines = _transform_rows(matrix, gy, m)
-    columns = memory.empty((a, m, n * th, tw, k), gy.dtype)
+    columns = memory.scratch((a, m, n * th, tw, k), gy.dtype)
     columns[...] = _columns(lines, tw, m, m)
     np.matmul(matrix, columns.reshape(a, m, -1), out=_places(out, a))
 

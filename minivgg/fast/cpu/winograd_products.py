@@ -8,7 +8,7 @@ tiles of the portion, so that they are read once. Portions depend on shapes alon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -17,34 +17,18 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from . import winograd
-from .problem import Ending, Problem
+from .portions import Portion, portions
+from .problem import Ending, Problem, Upstream
 from .winograd import Tiling
 
 __all__ = ["forward", "gradients", "tiling"]
 
 _OWN_FILTERS = 5 << 19  # bytes of transformed filters up to which each thread takes its own portions; half, backwards
 _OWN_PORTION = 1 << 21  # bytes of transformed tiles in such a portion
-_COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or four images
+_COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or two images
+_PRODUCTS = 1 << 23  # multiply-adds in a thread's share of the places
 _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a time
 LANES = 8  # weight gradients are summed in so many accumulators, then these
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Some images, and a band of their tiles: all of them, unless it is a single image."""
-
-    images: slice
-    band: slice
-
-    def count(self, across: int) -> int:
-        """Its tiles."""
-        return int(self.images.stop - self.images.start) * int(self.band.stop - self.band.start) * across
-
-    def place(self, whole: Portion, across: int) -> slice:
-        """Where its tiles lie among those of a portion that it is a part of."""
-        band = whole.band.stop - whole.band.start
-        start = ((self.images.start - whole.images.start) * band + self.band.start - whole.band.start) * across
-        return slice(start, start + self.count(across))
 
 
 def tiling(problem: Problem, m: int) -> Tiling:
@@ -52,21 +36,10 @@ def tiling(problem: Problem, m: int) -> Tiling:
     return Tiling(m, problem.size, problem.output, problem.geometry.padding)
 
 
-def _portions(images: slice, g: Tiling, channels: int, itemsize: int, limit: int, least: int = 1) -> list[Portion]:
-    """Portions of up to `limit` bytes of transformed tiles, and `least` images or more; bands, where one image is too large."""
-    down, across = g.tiles
-    row = (g.m + 2) ** 2 * across * channels * itemsize
-    if row * down > limit and least == 1:
-        ones = [slice(i, i + 1) for i in range(images.start, images.stop)]
-        return [Portion(one, band) for one in ones for band in split(down, limit // row)]
-    size = max(limit // (row * down), least)
-    return [Portion(slice(images.start + s.start, images.start + s.stop), slice(0, down)) for s in split(images.stop - images.start, size)]
-
-
 def transformed_filters(w: Array, m: int) -> Array:
     """U (a², C, K) from filters w (3, 3, C, K)."""
     _, _, c, k = w.shape
-    flat, out = w.reshape(9, c * k), memory.empty(((m + 2) ** 2, c, k), w.dtype)
+    flat, out = w.reshape(9, c * k), memory.scratch(((m + 2) ** 2, c, k), w.dtype)
     whole = out.reshape(-1, c * k)
     run(lambda part: winograd.filters(flat[:, part], m, whole[:, part]), split(c * k, _PIECE // (len(out) * w.itemsize)))
     return out
@@ -85,30 +58,31 @@ def forward(x: Array, w: Array, problem: Problem, m: int, ending: Ending) -> Arr
         winograd.scatter(product[:, part.place(whole, across)], g, part.band, ending.bias, y[part.images])
         ending.rectify(y[part.images, g.written(part.band)])
 
-    def buffers(portion: Portion) -> tuple[Array, Array]:
-        count = portion.count(across)
-        return memory.empty((places, count, c), x.dtype), memory.empty((places, count, k), x.dtype)
+    def buffers(count: int) -> tuple[Array, Array]:
+        return memory.scratch((places, count, c), x.dtype), memory.scratch((places, count, k), x.dtype)
 
     def alone(portion: Portion) -> None:
-        v, product = buffers(portion)
+        v, product = buffers(portion.count(across))
         transform(v, portion, portion)
         np.matmul(v, u, out=product)
         finish(product, portion, portion)
 
     if u.nbytes <= _OWN_FILTERS:
-        run(alone, _portions(every, g, max(c, k), x.itemsize, _OWN_PORTION))
+        run(alone, portions(every, g, max(c, k), x.itemsize, _OWN_PORTION))
         return y
-    for portion in _portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=4):
-        v, product = buffers(portion)
-        run(partial(transform, v, portion), _portions(portion.images, g, c, x.itemsize, _PIECE))
-        run(lambda f, v=v, product=product: np.matmul(v[f], u[f], out=product[f]), range(places))  # type: ignore[misc]
-        run(partial(finish, product, portion), _portions(portion.images, g, k, x.itemsize, _PIECE))
+    cut = portions(every, g, max(c, k), x.itemsize, _COMMON_PORTION, least=2)
+    whole_v, whole_product = buffers(max(portion.count(across) for portion in cut))
+    for portion in cut:
+        v, product = whole_v[:, : portion.count(across)], whole_product[:, : portion.count(across)]
+        run(partial(transform, v, portion), portions(portion.images, g, c, x.itemsize, _PIECE))
+        run(partial(_multiply, v, u, product), _places(places, portion.count(across) * c * k))
+        run(partial(finish, product, portion), portions(portion.images, g, k, x.itemsize, _PIECE))
     return y
 
 
-def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
+def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> tuple[Array | None, Array | None]:
     """(gx, gw): gx (N, H, W, C) if filters w (3, 3, C, K) are given, gw (3, 3, C, K) if images x are given."""
-    job = _Backward(gy, x, w, problem, m)
+    job = _Backward(upstream, x, w, problem, m)
     job.alone() if job.places * problem.c * problem.k * job.dtype.itemsize <= _OWN_FILTERS // 2 else job.together()
     return job.gx, job.filter_gradient()
 
@@ -116,21 +90,24 @@ def gradients(gy: Array, x: Array | None, w: Array | None, problem: Problem, m: 
 class _Backward:
     """What both ways of going backwards share: U, and the sums of U̇."""
 
-    def __init__(self, gy: Array, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
-        self.gy, self.x, self.problem, self.m = gy, x, problem, m
-        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, gy.dtype
+    def __init__(self, upstream: Upstream, x: Array | None, w: Array | None, problem: Problem, m: int) -> None:
+        self.upstream, self.x, self.problem, self.m = upstream, x, problem, m
+        self.g, self.places, self.dtype = tiling(problem, m), (m + 2) ** 2, upstream.gy.dtype
         self.u = None if w is None else transformed_filters(w, m)
         self.gx = None if w is None else memory.empty((problem.n, *problem.size, problem.c), self.dtype)
         self.sums: list[Array] = []
 
-    def buffers(self, portion: Portion) -> tuple[Array, Array]:
-        """Room for Ṁ (a², T, K) and V (a², T, C), which V̇ takes over."""
-        count = portion.count(self.g.tiles[1])
-        return tuple(memory.empty((self.places, count, channels), self.dtype) for channels in (self.problem.k, self.problem.c))  # type: ignore[return-value]
+    def buffers(self, cut: list[Portion]) -> Iterator[tuple[Portion, Array, Array]]:
+        """Each portion with room for its Ṁ (a², T, K) and V (a², T, C), which V̇ takes over: the same memory for all."""
+        largest, (c, k) = max(portion.count(self.g.tiles[1]) for portion in cut), (self.problem.c, self.problem.k)
+        gm, v = memory.scratch((self.places, largest, k), self.dtype), memory.scratch((self.places, largest, c), self.dtype)
+        for portion in cut:
+            count = portion.count(self.g.tiles[1])
+            yield portion, gm[:, :count], v[:, :count]
 
     def arrive(self, gm: Array, whole: Portion, part: Portion) -> None:
         """Ṁ of a part."""
-        gy = self.gy[part.images, self.g.written(part.band)]
+        gy = self.upstream.part(part.images, self.g.written(part.band))
         winograd.scatter_transposed(gy, self.g, part.band, gm[:, part.place(whole, self.g.tiles[1])])
 
     def gather(self, v: Array, whole: Portion, part: Portion) -> None:
@@ -153,13 +130,12 @@ class _Backward:
         """One accumulator's images, portion by portion."""
         c, k = self.problem.c, self.problem.k
         total = part = None
-        for portion in _portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION):
-            gm, v = self.buffers(portion)
+        for portion, gm, v in self.buffers(portions(images, self.g, max(c, k), self.dtype.itemsize, _OWN_PORTION)):
             self.arrive(gm, portion, portion)
             if self.x is not None:
                 self.gather(v, portion, portion)
                 if total is None:
-                    total, part = memory.empty((self.places, c, k), self.dtype), memory.empty((self.places, c, k), self.dtype)
+                    total, part = memory.scratch((self.places, c, k), self.dtype), memory.scratch((self.places, c, k), self.dtype)
                     np.matmul(v.transpose(0, 2, 1), gm, out=total)
                 else:
                     total += np.matmul(v.transpose(0, 2, 1), gm, out=part)
@@ -171,17 +147,18 @@ class _Backward:
     def together(self) -> None:
         """All threads work on one portion at a time, stage by stage."""
         c, k, size = self.problem.c, self.problem.k, self.dtype.itemsize
-        total = None if self.x is None else memory.empty((self.places, c, k), self.dtype)
-        for number, portion in enumerate(_portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=4)):
-            gm, v = self.buffers(portion)
-            run(partial(self.arrive, gm, portion), _portions(portion.images, self.g, k, size, _PIECE))
+        total = None if self.x is None else memory.scratch((self.places, c, k), self.dtype)
+        cut = portions(slice(0, self.problem.n), self.g, max(c, k), size, _COMMON_PORTION, least=2)
+        for portion, gm, v in self.buffers(cut):
+            run(partial(self.arrive, gm, portion), portions(portion.images, self.g, k, size, _PIECE))
             if total is not None:
-                run(partial(self.gather, v, portion), _portions(portion.images, self.g, c, size, _PIECE))
-                run(partial(_multiply, v, gm, total, number == 0), range(self.places))
+                run(partial(self.gather, v, portion), portions(portion.images, self.g, c, size, _PIECE))
+                multiply = _multiply if portion is cut[0] else _multiply_and_add
+                run(partial(multiply, v.transpose(0, 2, 1), gm, total), _places(self.places, gm.shape[1] * c * k))
             if self.u is not None:
-                run(lambda f, v=v, gm=gm: np.matmul(gm[f], self.u[f].T, out=v[f]), range(self.places))  # type: ignore[misc]
+                run(partial(_multiply, gm, self.u.transpose(0, 2, 1), v), _places(self.places, gm.shape[1] * c * k))
                 limit = max(_PIECE, self.places * self.g.tiles[0] * self.g.tiles[1] * c * size)  # whole images: tiles overlap
-                run(partial(self.leave, v, portion), _portions(portion.images, self.g, c, size, limit))
+                run(partial(self.leave, v, portion), portions(portion.images, self.g, c, size, limit))
         self.sums = [] if total is None else [total]
 
     def filter_gradient(self) -> Array | None:
@@ -201,9 +178,16 @@ class _Backward:
         return out.reshape(3, 3, c, k)
 
 
-def _multiply(v: Array, gm: Array, total: Array, first: bool, f: int) -> None:
-    """U̇ of place f, set or added."""
-    if first:
-        np.matmul(v[f].T, gm[f], out=total[f])
-    else:
-        total[f] += v[f].T @ gm[f]
+def _places(count: int, multiply_adds: int) -> list[slice]:
+    """The places of a tile, some at a time, with _PRODUCTS multiply-adds or more for a thread to do."""
+    return split(count, max(_PRODUCTS // multiply_adds, 1))
+
+
+def _multiply(a: Array, b: Array, out: Array, places: slice) -> None:
+    """out_f = a_f b_f for some places f."""
+    np.matmul(a[places], b[places], out=out[places])
+
+
+def _multiply_and_add(a: Array, b: Array, out: Array, places: slice) -> None:
+    """out_f += a_f b_f for some places f."""
+    out[places] += np.matmul(a[places], b[places])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ... import ops
 from ...autograd.core import Op
+from ...ops.batch_norm_relu import zero_in_a_gap
 from .elementwise import Drawn, Recipe
 from .samples import apart, uniform
 from .values import draw_shape, seeds
@@ -75,7 +76,7 @@ def _channel_affine(draw: st.DrawFn, empty: bool) -> Drawn:
     return ops.ChannelAffine(), (apart(seed, "x", shape), uniform(seed, "a", shape[1:2]), uniform(seed, "b", shape[1:2]))
 
 
-def _batch_norm(draw: st.DrawFn, empty: bool) -> Drawn:
+def _batch_norm(draw: st.DrawFn, empty: bool) -> tuple[ops.BatchNorm, tuple[Any, ...]]:
     """Two elements or more per channel; few of them could lie close together, so they come with a large eps."""
     n, c, *rest = draw_shape(draw, 2, 4, max_size=24)
     shape = (max(n, 2), c, *rest) if np.prod([n, *rest]) < 2 else (n, c, *rest)
@@ -83,6 +84,11 @@ def _batch_norm(draw: st.DrawFn, empty: bool) -> Drawn:
     eps, seed = draw(st.sampled_from((0.1, 1e-3, 1e-5) if many else (0.1, 0.5))), draw(seeds())
     x = apart(seed, "x", shape, -3.0, 3.0, 0.1)
     return ops.BatchNorm(eps), (x, apart(seed, "gamma", (c,), margin=0.2), uniform(seed, "beta", (c,)))
+
+
+def _batch_norm_relu(draw: st.DrawFn, empty: bool) -> Drawn:
+    norm, (x, gamma, _) = _batch_norm(draw, empty)
+    return ops.BatchNormRelu(norm.eps), (x, gamma, np.round(zero_in_a_gap(norm(x, gamma, np.zeros_like(gamma))), 3))
 
 
 TABLE: dict[type[Op], Recipe] = {
@@ -96,4 +102,5 @@ TABLE: dict[type[Op], Recipe] = {
     ops.ChannelSum: _channel_sum,
     ops.ChannelAffine: _channel_affine,
     ops.BatchNorm: _batch_norm,
+    ops.BatchNormRelu: _batch_norm_relu,
 }

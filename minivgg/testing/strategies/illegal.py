@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ...errors import ConfigError, MinivggError, ShapeError
 from ...ops.avg_pool2d import avg_pool2d
 from ...ops.conv2d import conv2d
+from ...ops.conv2d_relu import conv2d_relu
 from ...ops.max_pool2d import max_pool2d
 from .geometry import ConvolutionCase, PoolingCase, draw_convolution, draw_pooling
 from .samples import uniform
@@ -115,11 +116,12 @@ FAULTS: dict[str, Callable[[st.DrawFn, Any], Change]] = {
 
 @st.composite
 def illegal_convolutions(draw: st.DrawFn) -> Illegal:
-    """Calls of `conv2d` with one fault in an otherwise legal convolution."""
+    """Calls of `conv2d` and `conv2d_relu` with one fault in an otherwise legal convolution."""
     what, case = draw(st.sampled_from(sorted(FAULTS))), draw_convolution(draw)
+    convolve = draw(st.sampled_from((conv2d, conv2d_relu)))
     change, error, match = FAULTS[what](draw, case)
     arguments = {**_arguments(case), **change}
-    return Illegal(f"{what} in conv2d", lambda: conv2d(**arguments), error, match)
+    return Illegal(f"{what} in {convolve.__name__}", lambda: convolve(**arguments), error, match)
 
 
 def _pool_past_the_image(draw: st.DrawFn, case: PoolingCase) -> Change:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ... import ops
 from ...autograd.core import Op
+from ...ops.batch_norm_relu import zero_in_a_gap
 from .elementwise import Drawn, Recipe
 from .geometry import PoolingCase, draw_convolution, draw_pooling, draw_windows
 from .samples import uniform
@@ -20,11 +21,20 @@ __all__ = ["TABLE"]
 Shape = tuple[int, ...]
 
 
-def _conv2d(draw: st.DrawFn, empty: bool) -> Drawn:
+def _conv2d(draw: st.DrawFn, empty: bool) -> tuple[ops.Conv2d, tuple[Any, ...]]:
     case, seed = draw_convolution(draw, empty=empty), draw(seeds())
     b = uniform(seed, "b", case.w_shape[:1]) if case.bias else None
     op = ops.Conv2d(case.stride, case.padding, case.dilation, case.groups)
     return op, (uniform(seed, "x", case.x_shape), uniform(seed, "w", case.w_shape), b)
+
+
+def _conv2d_relu(draw: st.DrawFn, empty: bool) -> Drawn:
+    """A convolution none of whose results is near zero: without a bias where that is so already."""
+    conv, (x, w, b) = _conv2d(draw, empty)
+    values = conv(x, w, None)
+    if values.size and (b is not None or np.abs(values).min() < 0.02):
+        b = np.round(zero_in_a_gap(values), 3)
+    return ops.Conv2dRelu(conv.stride, conv.padding, conv.dilation, conv.groups), (x, w, b)
 
 
 def _conv2d_input(draw: st.DrawFn, empty: bool) -> Drawn:
@@ -100,6 +110,7 @@ def _local_response_norm(draw: st.DrawFn, empty: bool) -> Drawn:
 
 TABLE: dict[type[Op], Recipe] = {
     ops.Conv2d: _conv2d,
+    ops.Conv2dRelu: _conv2d_relu,
     ops.Conv2dInput: _conv2d_input,
     ops.Conv2dWeight: _conv2d_weight,
     ops.Im2col: _im2col,

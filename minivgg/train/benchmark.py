@@ -1,0 +1,130 @@
+"""What a training step costs on this machine, and which algorithms its convolutions use."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn, ops, optim
+from ..autograd import mode
+from ..autograd.core import Tensor
+from ..autograd.trace import kept_bytes
+from ..backend.device import threads
+from ..errors import ConfigError
+from ..ops.windows import Geometry
+
+__all__ = ["StepCost", "explain", "measure"]
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Median seconds of a training step's parts, and what it keeps. `str` is a table of it."""
+
+    batch: int
+    threads: int
+    forward: float
+    backward: float
+    update: float
+    kept: int
+    page_faults: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole step."""
+        return self.forward + self.backward + self.update
+
+    def __str__(self) -> str:
+        faults = "" if self.page_faults is None else f", {self.page_faults:.0f} page faults a step"
+        return (
+            f"{self.seconds * 1e3:.1f} ms a step of {self.batch} images on {self.threads} threads: "
+            f"{self.batch / self.seconds:.1f} images/s\n"
+            f"forward {self.forward * 1e3:.1f} ms, backward {self.backward * 1e3:.1f} ms, update {self.update * 1e3:.1f} ms\n"
+            f"{self.kept / 2**20:.1f} MiB kept for the backward pass{faults}"
+        )
+
+
+def _page_faults() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+
+def measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: int = 5) -> StepCost:
+    """Train `model` on random images of `shape` (N, C, H, W) for `steps` steps after two to warm up; medians."""
+    rng = np.random.default_rng(0)
+    n, c, h, w = shape
+    x = Tensor(rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2))
+    labels = rng.integers(0, classes, n)
+    sgd = optim.SGD(model.named_parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
+    times: list[tuple[float, float, float]] = []
+    faults, kept = None, 0
+    for number in range(steps + 2):
+        if number == 2:
+            faults = _page_faults()
+        start = time.perf_counter()
+        with mode.step(number):
+            loss = ops.cross_entropy(model(x), labels)
+        ended = time.perf_counter()
+        kept = kept or kept_bytes(loss)
+        sgd.zero_grad()
+        begin = time.perf_counter()
+        loss.backward()
+        swept = time.perf_counter()
+        sgd.step()
+        times.append((ended - start, swept - begin, time.perf_counter() - swept))
+    now = _page_faults()
+    forward, backward, update = (statistics.median(part) for part in zip(*times[2:], strict=True))
+    return StepCost(n, threads(), forward, backward, update, kept, None if now is None or faults is None else (now - faults) / steps)
+
+
+def explain(model: Any, shape: tuple[int, int, int, int]) -> str:
+    """For each convolution of `model` on images of `shape` (N, C, H, W): the algorithm that the cost model chooses, and
+    the milliseconds on one core that it expects of each for a forward pass. Nothing is timed.
+    """
+    if importlib.util.find_spec("minivgg.fast") is None:
+        raise ConfigError("there are no kernels to choose from: the folder minivgg/fast is missing.")
+    from ..fast.cpu import choice
+    from ..fast.cpu.problem import Problem
+
+    rows: list[list[str]] = []
+
+    def watch(path: str, layer: Any) -> Callable[..., None]:
+        def hook(_: Any, inputs: tuple[Any, ...], y: Any) -> None:
+            g = Geometry(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            problem = Problem(shape[0], tuple(inputs[0].shape[2:]), layer.in_channels, layer.out_channels, g)
+            kernel, title = "×".join(map(str, g.kernel)), f"{layer.in_channels} → {layer.out_channels}"
+            size = "×".join(map(str, problem.size))
+            if layer.groups > 1:
+                rows.append([path, size, title, kernel, "the op's own", *["–"] * 4, f"{layer.groups} groups"])
+                return
+            price = choice.costs(problem)
+            why = choice.refusal(problem)
+            expected = [f"{price[name] / 1e6:.1f}" if name in price else "–" for name in choice.ALGORITHMS]
+            rows.append([path, size, title, kernel, choice.choose(problem, np.float32), *expected, f"no Winograd: {why}" if why else ""])
+
+        return hook
+
+    convolutions = [(path, m) for path, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    remove = [m.register_forward_hook(watch(path, m)) for path, m in convolutions]
+    try:
+        nn.summary(model, (1, *shape[1:]))
+    finally:
+        for undo in remove:
+            undo()
+    table = [["layer", "image", "channels", "kernel", "algorithm", *choice.ALGORITHMS, ""], *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    lines = [
+        "  ".join(cell.rjust(w) if 5 <= i < 9 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in table
+    ]
+    note = f"Batch of {shape[0]}; expected milliseconds of a forward pass on one core, by the model in fast/cpu/choice.py; float32."
+    return "\n".join([*lines, note])
