@@ -101,6 +101,17 @@ def test_winograd_equals_the_op_however_its_work_is_cut(m: int, together: bool, 
         case.check(winograd_products, m)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("padding", [(4, 4), (0, 5), (6, 0), (7, 9)])
+def test_winograd_in_bands_that_lie_in_the_padding(padding: tuple[int, int], m: int, together: bool) -> None:
+    """Rows of tiles above, below and beside the image, which see nothing but padding: the bias, and no gradient."""
+    sizes = {"_OWN_FILTERS": 0 if together else HUGE, "_OWN_PORTION": TINY, "_COMMON_PORTION": TINY, "_PIECE": TINY}
+    for size in ((3, 4), (6, 3)):
+        with constants(winograd_products, **sizes):
+            Case(Problem(2, size, 2, 3, Geometry((3, 3), padding=padding)), 0, relu=False, biased=True).check(winograd_products, m)
+
+
 @plenty
 @given(case=cases(st.integers(1, 4), st.integers(1, 3), (9, 5, 9)), tile=limits)
 def test_columns_equal_the_op_however_they_are_cut(case: Case, tile: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,47 @@ def test_an_interrupted_caller_leaves_a_pool_that_works(monkeypatch: pytest.Monk
         assert run(lambda i: i, range(4)) == [0, 1, 2, 3]
     finally:
         resume.set()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system sends no signals to threads")
+def test_an_interrupted_wait_is_not_taken_for_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real Ctrl-C while the caller, done with its own parts, waits for a helper: the next run waits for its own helper's parts."""
+    monkeypatch.setenv("MINIVGG_THREADS", "2")
+    caller, meeting = threading.get_ident(), threading.Barrier(2, timeout=30)
+
+    def part(i: int, interrupt: bool) -> int:
+        meeting.wait()  # one part is the caller's, one the helper's
+        if threading.get_ident() != caller:
+            time.sleep(0.05)  # the caller waits
+            if interrupt:
+                signal.pthread_kill(caller, signal.SIGINT)
+                time.sleep(0.05)
+        return i
+
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda i: part(i, True), range(2))
+    for _ in range(2):
+        assert run(lambda i: part(i, False), range(2)) == [0, 1]
+
+
+def test_the_error_state_of_numpy_holds_on_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the caller ignores is ignored, and what it wants raised is raised, whoever computes the part."""
+    monkeypatch.setenv("MINIVGG_THREADS", "3")
+    meeting = threading.Barrier(3, timeout=30)
+
+    def part(i: int) -> float:
+        meeting.wait()  # each thread has one part
+        return float(np.float32(1) / np.float32(0))
+
+    with np.errstate(divide="ignore"):
+        assert run(part, range(3)) == [np.inf] * 3
+
+    def states(i: int) -> str:
+        meeting.wait()
+        return np.geterr()["divide"]
+
+    with np.errstate(divide="raise"):
+        assert run(states, range(3)) == ["raise"] * 3
 
 
 def test_blas_has_its_threads_back_after_a_kernel() -> None:

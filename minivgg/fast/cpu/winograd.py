@@ -66,7 +66,8 @@ class Tiling:
     def read(self, band: slice) -> tuple[slice, slice, slice]:
         """What the tiles of a band read: (rows of the image, where they lie in what is read, columns of the image there)."""
         first, last = self.m * band.start - self.padding[0], self.m * band.stop + 2 - self.padding[0]
-        start, stop = max(first, 0), max(min(last, self.size[0]), 0)
+        start = max(first, 0)
+        stop = max(min(last, self.size[0]), start)  # nothing, where the band lies in the padding
         return slice(start, stop), slice(start - first, stop - first), slice(self.padding[1], self.padding[1] + self.size[1])
 
     def written(self, band: slice) -> slice:
