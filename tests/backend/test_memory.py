@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -140,8 +141,8 @@ def test_threads_never_share_a_block() -> None:
 
     def work(number: int) -> None:
         rng, held = np.random.default_rng(number), []
-        for i in range(300):
-            value = number * 1000 + i
+        for i in range(1_500):
+            value = number * 10_000 + i
             array = memory.empty((int(rng.integers(20_000, 60_000)),), np.int64) if i % 2 else memory.scratch((30_000,), np.int64)
             array[...] = value
             held.append((array[1:].reshape(1, -1).T, value))
@@ -150,10 +151,15 @@ def test_threads_never_share_a_block() -> None:
                 wrong.extend([number] if (view != expected).any() else [])
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # Python changes between them as often as it can
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert not wrong
     assert memory.allocated()[0] == 0 < memory.allocated()[1]
 
