@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -135,13 +136,22 @@ def test_bytes_held_by_a_view_are_those_of_what_it_keeps() -> None:
     assert memory.bytes_held(array)[0] != memory.bytes_held(floats(3))[0]
 
 
-def test_threads_never_share_a_block() -> None:
-    """Four threads take, write, hand on and check blocks at once: nobody finds another's numbers."""
+def test_threads_never_share_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four threads take, write, hand on and check blocks at once, and change places between looking at a block and taking it: nobody
+    finds another's numbers."""
+    idle = memory._Block.idle
+
+    def slowly(block: Any) -> bool:
+        answer = idle(block)
+        time.sleep(1e-6)
+        return answer
+
+    monkeypatch.setattr(memory._Block, "idle", slowly)
     wrong: list[int] = []
 
     def work(number: int) -> None:
         rng, held = np.random.default_rng(number), []
-        for i in range(300):
+        for i in range(200):
             value = number * 1000 + i
             array = memory.empty((int(rng.integers(20_000, 60_000)),), np.int64) if i % 2 else memory.scratch((30_000,), np.int64)
             array[...] = value
