@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .device import threads
 
 __all__ = ["run", "split"]
@@ -58,6 +60,7 @@ class _Worker(threading.Thread):
     def run(self) -> None:
         """Serve for ever."""
         _local.busy = True
+        np.seterr(all="ignore")
         while True:
             self.begin.acquire()
             assert self.job is not None
@@ -124,13 +127,14 @@ if hasattr(os, "register_at_fork"):
 def run(function: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
     """[function(part), …] in the order of the parts, on up to `threads()` threads.
 
+    NumPy's floating-point warnings are off meanwhile: whoever wants to know of NaN and Inf looks at the result (`mode.check_finite`).
     If parts raise, the error of the earliest one is raised. Inside a part, or while another thread uses the pool, the parts
     run one after the other on the calling thread: the same results.
     """
     if _local.busy:
         return [function(part) for part in parts]
     helpers = min(threads(), len(parts)) - 1
-    with _blas:
+    with _blas, np.errstate(all="ignore"):
         if helpers < 1 or not _lock.acquire(blocking=False):
             _local.busy = True
             try:

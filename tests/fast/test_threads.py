@@ -49,7 +49,9 @@ def blas_threads() -> list[int]:
 def in_a_process(script: str, **environment: str) -> str:
     """What a Python script prints in a process of its own."""
     command = [sys.executable, *([script] if script.endswith(".py") else ["-c", script])]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -101,7 +101,7 @@ def test_a_failed_allocation_is_explained(config, limit):
 
 
 @linux
-@pytest.mark.parametrize(("megabytes", "started"), [(200, False), (280, True)], ids=["refused beforehand", "failed in the first step"])
+@pytest.mark.parametrize(("megabytes", "started"), [(200, False), (247, True)], ids=["refused beforehand", "failed in the first step"])
 def test_under_ulimit_the_message_names_a_size_that_fits(tmp_path, megabytes, started):
     """In a process with so much address space left: exit 6, one message, no traceback; both remedies that it names then train
     to the end under the same limit."""
