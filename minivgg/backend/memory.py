@@ -9,6 +9,7 @@ block itself. When the block's count of references is back at that of a block no
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from bisect import bisect_left, insort
@@ -68,6 +69,16 @@ _IDLE = _measure()
 _lock = threading.Lock()
 _blocks: list[_Block] = []
 _count = 0
+
+
+def _forget() -> None:
+    """In a forked child the lock may be held by a thread that is gone. What gone threads use stays in use."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def scratch(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:

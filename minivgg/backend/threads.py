@@ -2,7 +2,7 @@
 
 A kernel cuts its work into parts and calls `run(function, parts)`. Two rules make results independent of the number of
 threads, bit by bit: how work is cut depends on shapes alone, and parts that are summed are summed by the caller, in the
-order of the parts. Threads only decide who computes a part, and when; what the caller's np.errstate ignores or raises, all do.
+order of the parts. Threads only decide who computes a part, and when.
 
 NumPy and BLAS let go of Python's lock while they work, so that threads help. BLAS itself is held to one thread
 meanwhile: two pools would get into each other's way, and BLAS may sum in another order on another number of threads.
@@ -10,7 +10,6 @@ meanwhile: two pools would get into each other's way, and BLAS may sum in anothe
 
 from __future__ import annotations
 
-import contextvars
 import itertools
 import os
 import threading
@@ -31,7 +30,6 @@ class _Job:
 
     def __init__(self, function: Callable[[Any], Any], parts: Sequence[Any]) -> None:
         self.function, self.parts = function, parts
-        self.context = contextvars.copy_context()  # the caller's np.errstate
         self.results: list[Any] = [None] * len(parts)
         self.errors: dict[int, BaseException] = {}
         self._next = itertools.count()  # its next() is atomic
@@ -64,7 +62,7 @@ class _Worker(threading.Thread):
         while True:
             self.begin.acquire()
             assert self.job is not None
-            self.job.context.copy().run(self.job.work)
+            self.job.work()
             self.job = None
             self.done.release()
 

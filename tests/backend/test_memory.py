@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,6 +171,36 @@ def test_threads_never_share_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
         worker.join()
     assert not wrong
     assert memory.allocated()[0] == 0 < memory.allocated()[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_memory_is_taken_has_memory() -> None:
+    """Another thread of the parent's is in the pool at that moment, and does not exist in the child: nobody waits for it."""
+    script = """
+import os, signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+from minivgg.backend import memory
+inside, leave = threading.Event(), threading.Event()
+block = memory._Block
+def slow(size, number):
+    inside.set()
+    leave.wait()
+    return block(size, number)
+memory._Block = slow
+other = threading.Thread(target=memory.empty, args=((1 << 20,),))
+other.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    memory._Block = block
+    os._exit(7 if memory.empty((1 << 20,)).size == 1 << 20 else 1)
+leave.set()
+other.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "7", done.stderr
 
 
 def test_without_counts_that_tell_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> None:
