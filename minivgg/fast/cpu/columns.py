@@ -14,24 +14,18 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from ...ops.windows import Geometry
+from .bands import LANES, Band, bands
 from .problem import Ending, Problem, Upstream
 
 __all__ = ["forward", "gradients"]
 
 _TILE = 1 << 19  # bytes of columns in a tile
-_LANES = 8  # weight gradients are summed in so many accumulators, then these
-
-Tile = tuple[slice, slice]  # images, rows of the output
 
 
-def _tiles(images: slice, problem: Problem, itemsize: int) -> list[Tile]:
+def _tiles(images: slice, problem: Problem, itemsize: int) -> list[Band]:
     """Whole images, or some rows of the output of one, with about _TILE bytes of columns."""
     p, q = problem.output
-    row = max(q * problem.geometry.size * problem.c * itemsize, 1)
-    count = images.stop - images.start
-    if row * p <= _TILE:
-        return [(slice(images.start + s.start, images.start + s.stop), slice(0, p)) for s in split(count, _TILE // max(row * p, 1))]
-    return [(slice(i, i + 1), rows) for i in range(images.start, images.stop) for rows in split(p, _TILE // row)]
+    return bands(images, p, q * problem.geometry.size * problem.c * itemsize, _TILE)
 
 
 def _padded(x: Array, problem: Problem) -> Array:
@@ -54,7 +48,7 @@ def _padded(x: Array, problem: Problem) -> Array:
     return out
 
 
-def _columns(view: Array, tile: Tile) -> Array:
+def _columns(view: Array, tile: Band) -> Array:
     """A tile's windows, from all windows (N, P, Q, R, S, C), as a matrix (windows, R·S·C)."""
     windows = view[tile]
     rows, width = math.prod(windows.shape[:3]), math.prod(windows.shape[3:])
@@ -71,7 +65,7 @@ def forward(x: Array, w: Array, problem: Problem, ending: Ending) -> Array:
     view = problem.geometry.view(_padded(x, problem), *problem.output)
     y = memory.empty((problem.n, *problem.output, problem.k), x.dtype)
 
-    def part(tile: Tile) -> None:
+    def part(tile: Band) -> None:
         out = y[tile].reshape(-1, problem.k)
         np.matmul(_columns(view, tile), matrix, out=out)
         ending.add(out)
@@ -130,7 +124,7 @@ def gradients(upstream: Upstream, x: Array | None, w: Array | None, problem: Pro
                     whole[:, lines, cols] += places[:, :, :, r, s]
         return total
 
-    sums = run(lane, split(n, -(-n // _LANES)))
+    sums = run(lane, split(n, -(-n // LANES)))
     gw = None
     if view is not None:
         gw = np.zeros((g.size * c, k), dtype)

@@ -8,24 +8,16 @@ import numpy as np
 
 from ...backend import layout, memory
 from ...backend.arrays import Array
-from ...backend.threads import run, split
+from ...backend.threads import run
 from ...ops.max_pool2d import MaxPool2d, PoolScatter
 from ...ops.windows import Geometry
 from ..overlay import kernel
+from .bands import Band, bands
 
 __all__ = ["forward", "scatter"]
 
 _PLAIN = Geometry((2, 2), (2, 2))
 _BLOCK = 1 << 20  # bytes of input that a thread takes at a time
-
-Band = tuple[slice, slice]  # images, rows of the output
-
-
-def _bands(n: int, p: int, row: int) -> list[Band]:
-    """Whole images, or some rows of one, `row` being the bytes that a row of the output is made from."""
-    if row * p <= _BLOCK:
-        return [(images, slice(0, p)) for images in split(n, _BLOCK // max(row * p, 1))]
-    return [(slice(i, i + 1), rows) for i in range(n) for rows in split(p, _BLOCK // row)]
 
 
 @kernel(MaxPool2d, "forward", "numpy", bound=0.0, when=lambda call, x: call.geometry == _PLAIN and x.size > 0)
@@ -51,7 +43,7 @@ def forward(call: Any, x: Array) -> Array:
         where |= right.view(np.uint8)
         where *= (out == out).view(np.uint8)
 
-    run(part, _bands(n, p, 2 * w * c * x.itemsize))
+    run(part, bands(slice(0, n), p, 2 * w * c * x.itemsize, _BLOCK))
     call.winners = layout.as_nchw(winners)
     return layout.as_nchw(y)
 
@@ -69,6 +61,6 @@ def scatter(call: Any, u: Array, winners: Array) -> Array:
             np.multiply(values[band], places[band] == i, out=rows[:, i // 2 :: 2, i % 2 : 2 * q : 2])
         rows[:, :, 2 * q :] = 0
 
-    run(part, _bands(n, p, 2 * w * c * u.itemsize))
+    run(part, bands(slice(0, n), p, 2 * w * c * u.itemsize, _BLOCK))
     out[:, 2 * p :] = 0
     return layout.as_nchw(out)

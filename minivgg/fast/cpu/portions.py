@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...backend.threads import split
+from .bands import bands
 from .winograd import Tiling
 
 __all__ = ["Portion", "portions"]
@@ -32,8 +32,4 @@ def portions(images: slice, g: Tiling, channels: int, itemsize: int, limit: int,
     """Portions of up to `limit` bytes of transformed tiles, and `least` images or more; bands, where one image is too large."""
     down, across = g.tiles
     row = (g.m + 2) ** 2 * across * channels * itemsize
-    if row * down > limit and least == 1:
-        ones = [slice(i, i + 1) for i in range(images.start, images.stop)]
-        return [Portion(one, band) for one in ones for band in split(down, limit // row)]
-    size = max(limit // (row * down), least)
-    return [Portion(slice(images.start + s.start, images.start + s.stop), slice(0, down)) for s in split(images.stop - images.start, size)]
+    return [Portion(*part) for part in bands(images, down, row, limit, least)]

@@ -17,6 +17,7 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from . import winograd
+from .bands import LANES
 from .portions import Portion, portions
 from .problem import Ending, Problem, Upstream
 from .winograd import Tiling
@@ -28,7 +29,6 @@ _OWN_PORTION = 1 << 21  # bytes of transformed tiles in such a portion
 _COMMON_PORTION = 32 << 20  # bytes of transformed tiles in a portion that all threads share, or two images
 _PRODUCTS = 1 << 23  # multiply-adds in a thread's share of the places
 _PIECE = 1 << 20  # bytes of tiles, or filters, that a thread transforms at a time
-LANES = 8  # weight gradients are summed in so many accumulators, then these
 
 
 def tiling(problem: Problem, m: int) -> Tiling:
