@@ -12,28 +12,29 @@ from typing import Any
 import numpy as np
 
 from . import memory
-from .arrays import Array
+from .arrays import Array, array_module
 from .threads import run, split
 
-__all__ = ["empty_like", "flat", "in_blocks"]
+__all__ = ["empty_like", "flat", "in_blocks", "outer_first"]
 
 _ELEMENTS = 1 << 18
 
 
-def _outer_first(x: Array) -> list[int]:
+def outer_first(x: Array) -> list[int]:
+    """The axes of x in the order of its memory: the one with the longest stride first."""
     return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
 
 
 def flat(x: Array) -> Array | None:
     """x as one vector in the order of its memory, a view; None if it has gaps."""
-    turned = x.transpose(_outer_first(x))
+    turned = x.transpose(outer_first(x))
     return turned.reshape(-1) if turned.flags.c_contiguous else None
 
 
 def empty_like(x: Array) -> Array:
     """An uninitialised array of x's shape and dtype, without gaps, its axes in memory in the order of x's."""
-    order = _outer_first(x)
-    return memory.empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose([order.index(axis) for axis in range(x.ndim)])
+    order, make = outer_first(x), memory.empty if isinstance(x, np.ndarray) else array_module(x).empty
+    return make(tuple(x.shape[axis] for axis in order), x.dtype).transpose([order.index(axis) for axis in range(x.ndim)])
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Array) -> None:
