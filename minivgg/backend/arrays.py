@@ -15,7 +15,19 @@ import numpy as np
 
 from ..errors import ConfigError, DeviceError
 
-__all__ = ["Array", "any_without_waiting", "array_module", "as_array", "float_dtype", "is_float", "owner", "register", "scatter_add", "to_numpy", "wide"]
+__all__ = [
+    "Array",
+    "any_without_waiting",
+    "array_module",
+    "as_array",
+    "float_dtype",
+    "is_float",
+    "owner",
+    "register",
+    "scatter_add",
+    "to_numpy",
+    "wide",
+]
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or another registered array type
 
@@ -110,7 +122,7 @@ def float_dtype(name: Any) -> Any:
 
 def is_float(dtype: Any) -> bool:
     """Whether `dtype` is one of floating-point numbers. NumPy files bfloat16, which ml_dtypes defines, under "other"."""
-    return dtype.kind == "f" or dtype.name == "bfloat16"
+    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
 
 
 def wide(dtype: Any) -> Any:

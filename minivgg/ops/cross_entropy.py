@@ -138,7 +138,8 @@ def cross_entropy(
     Targets equal to `ignore_index` count for nothing. `label_smoothing` ε gives the target 1 − ε and every class ε/C.
     `class_weights` (C,) weighs each class. `reduction`: "mean" divides by Σ weight[target] of the kept targets
     (torch's rule; 0 with zero gradient if all are ignored), "sum", or "none", which returns targets' shape.
-    Logits in half precision are converted to float32 first, and so is the loss. Raises DataError for a label outside 0..C−1, ShapeError and ConfigError for the rest.
+    Logits in half precision are converted to float32 first, and the loss is float32. Raises DataError for a label outside
+    0..C−1, ShapeError and ConfigError for the rest.
     """
     targets = as_array(targets.data if isinstance(targets, Tensor) else targets)
     if logits.ndim < 2 or targets.shape != (logits.shape[0], *logits.shape[2:]):
