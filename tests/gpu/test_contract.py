@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minivgg as mv
-import minivgg.ops  # noqa: F401  fills the registry
+import minivgg.ops
 from minivgg.autograd.core import Op, Tensor, grad
 from minivgg.testing import check_backend
 
