@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minivgg import models, nn, ops, optim
-from minivgg.autograd.core import Tensor
 from minivgg.backend.arrays import to_numpy
 
 from .conftest import Card
