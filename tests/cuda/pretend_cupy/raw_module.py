@@ -93,8 +93,10 @@ def _kind(value: Any) -> str:
 
 
 def _fits(found: str, expected: str) -> bool:
-    """Whether bits are taken for what they are. A half is a struct of two bytes in the sources; bytes may stand for anything."""
-    return found == expected or (found[-1] == "*" and (expected in ("int1*", "void*") or {found, expected} == {"float2*", "struct2*"}))
+    """Whether bits are taken for what they are. A half is a struct of two bytes in the sources, any array of two bytes outside;
+    bytes may stand for anything."""
+    anything = expected in ("int1*", "void*") or (expected == "struct2*" and found in ("float2*", "int2*"))
+    return found == expected or (anything and found.endswith("*"))
 
 
 def _compiled(code: str, options: tuple[str, ...]) -> Path:
