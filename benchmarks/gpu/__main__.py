@@ -17,7 +17,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # measuring and peers are found as by the other scripts
 
 from measuring.command import Parser, run
-
 from minivgg.errors import ConfigError, nearest
 from minivgg.files import write_atomically
 
