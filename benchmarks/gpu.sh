@@ -51,6 +51,7 @@ part 60 "$python" -m benchmarks.gpu card $dry --out "$out"
 # shellcheck disable=SC2086  # words are arguments
 part 150 "$python" -m pytest -q --maxfail=40 -p no:cacheprovider $tests 2>&1 | tee "$out/gpu-tests.txt" | tail -n 25
 grep -Eq '^[0-9]+ passed|, [0-9]+ passed' "$out/gpu-tests.txt" && ! grep -Eq '[0-9]+ (failed|error)' "$out/gpu-tests.txt" || code=1
+part 30 "$python" -m pytest -q -p no:cacheprovider tests/oracles/test_cupy_names.py 2>&1 | tail -n 3
 for row in $rows; do
     part 75 "$python" -m benchmarks.gpu "$row" $dry --out "$out"
 done

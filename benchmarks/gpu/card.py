@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class Place:
-    """Where parts run, in a `with` block. `dry`: the pretend card of the tests, on the CPU: to see that the scripts work, not for figures."""
+    """Where parts run, in a `with` block. `dry`: the tests' pretend card, on the CPU: to see that the scripts work, not for figures."""
 
     def __init__(self, dry: bool) -> None:
         self.dry = dry
