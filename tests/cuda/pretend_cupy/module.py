@@ -14,6 +14,7 @@ import numpy as np
 from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
+from .linalg import Linalg
 from .raw_module import RawModule
 
 __all__ = ["install", "module"]
@@ -45,6 +46,9 @@ module.cuda = SimpleNamespace(
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (_TOTAL, _TOTAL)),
     get_current_stream=lambda: SimpleNamespace(synchronize=pretend._wait),
 )
+
+
+module._core = SimpleNamespace(_routines_linalg=Linalg())
 
 
 @contextmanager
