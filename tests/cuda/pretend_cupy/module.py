@@ -46,8 +46,6 @@ module.cuda = SimpleNamespace(
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (_TOTAL, _TOTAL)),
     get_current_stream=lambda: SimpleNamespace(synchronize=pretend._wait),
 )
-
-
 module._core = SimpleNamespace(_routines_linalg=Linalg())
 
 
