@@ -13,6 +13,7 @@ from .blame import blame
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
+from .feeding import feed
 from .gradients import gradients
 from .interrupts import Interrupted, Interrupts
 from .memory import explain_out_of_memory
@@ -48,7 +49,7 @@ class Trainer:
         SIGTERM, when the state has been saved; StorageError if it cannot be; OutOfMemoryError with a batch size that fits.
         """
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
-        with explain_out_of_memory(self.job), self._interrupts, quiet:
+        with self.job.device.use(), explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
@@ -60,7 +61,7 @@ class Trainer:
         job, progress = self.job, self.progress
         start, seen = time.perf_counter(), progress.seen
         job.model.train()
-        for batch in job.train.epoch(progress.epoch, progress.position):
+        for batch in feed(job.train.epoch(progress.epoch, progress.position), job.device):
             self._step(batch)
             self.observer.step(self)
             every = job.config.checkpoint_every
