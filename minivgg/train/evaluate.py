@@ -10,6 +10,7 @@ from .. import data, ops
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.device import Device
+from ..backend.precision import as_images
 from ..errors import DataError
 from .feeding import feed
 
@@ -36,7 +37,8 @@ class Evaluation:
 def evaluate(model: Any, loader: data.Loader, device: Device | str = "cpu", between: Callable[[], None] | None = None) -> Evaluation:
     """Classify each image once, in evaluation mode; the model's mode is put back. `between` is called after every batch.
 
-    A card is waited for once, at the end. Raises DataError if a label names a class that the model does not have.
+    On a card in the precision of this thread (`with minivgg.precision("bf16"):`), on the CPU in float32. A card is waited for once,
+    at the end. Raises DataError if a label names a class that the model does not have.
     """
     device = Device(device)
     training, most = model.training, int(loader.dataset.labels.max())
@@ -46,7 +48,7 @@ def evaluate(model: Any, loader: data.Loader, device: Device | str = "cpu", betw
         with device.use(), mode.no_grad():
             for batch in feed(loader.epoch(0), device):
                 labels = device.asarray(batch.labels)
-                logits = model(Tensor(device.asarray(batch.images)))
+                logits = model(Tensor(as_images(device, batch.images)))
                 if most >= logits.shape[1]:
                     raise DataError(f"label {most} names no class of the model, which has {logits.shape[1]} classes.")
                 loss = loss + ops.cross_entropy(logits, labels).data.astype("float64") * len(labels)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend.clock import Clock
+from ..backend.precision import precision
 from .build import Job, build_job
 from .config import TrainConfig
 from .feeding import feed
@@ -72,7 +73,7 @@ class _Timed(Trainer):
         job, clock = self.job, Clock(self.job.device)
         marks, images = [], 0
         job.model.train()
-        with job.device.use(), explain_out_of_memory(job):
+        with job.device.use(), precision(job.config.precision), explain_out_of_memory(job):
             batches = self._batches()
             try:
                 for number in range(_WARM_UP + steps):
@@ -86,7 +87,7 @@ class _Timed(Trainer):
                     self._step(batch)
                     if marks:
                         marks.append(clock.mark())
-                self._look()
+                self._guard.look(self.progress.epoch)
             finally:
                 batches.close()
             times = clock.seconds(marks)
