@@ -8,13 +8,12 @@ from ...backend.arrays import Array, array_module
 from ...backend.blocks import empty_like
 from .flat import alike
 from .program import FLOATS, Program, grid, stored_type
-from .rows import THREADS, layout, wide_dtype
+from .rows import COLUMN_THREADS, THREADS, column_blocks, layout, wide_dtype
 
 __all__ = ["add_bias_relu", "channel_sums", "masked_gradient", "masked_sums"]
 
 _PROGRAM = Program("activation.cu", STORED=FLOATS)
 _RELU = Program("relu.cu", STORED=FLOATS)
-_COLUMNS = 8  # of the second stage's blocks: 32 bytes of a row, the least that is fetched
 
 
 def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
@@ -38,7 +37,7 @@ def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
 
 def masked_gradient(gy: Array, y: Array) -> Array:
     """gy where y > 0, else 0; for arrays of one shape, and stored as y is. Exact."""
-    y, gy = alike(y, gy)
+    y, gy = alike(y, gy.astype(y.dtype, copy=False))
     g = empty_like(y)
     if y.size:
         vectors = -(-y.size * y.itemsize // 16)
@@ -80,7 +79,6 @@ def _finished(partial: Array, rows: Array, dtype: Any) -> Array:
     dtype = rows.dtype if dtype is None else dtype
     own = dtype == rows.dtype
     out = xp.empty(k, dtype if own else partial.dtype)
-    threads = (_COLUMNS, THREADS // _COLUMNS)
     function = "finish_stored_sums" if own else "finish_sums"
-    _PROGRAM.launch(function, -(-k // _COLUMNS), threads, partial, out, count, k, STORED=stored_type(rows))
+    _PROGRAM.launch(function, column_blocks(k), COLUMN_THREADS, partial, out, count, k, STORED=stored_type(rows))
     return out.astype(dtype, copy=False)

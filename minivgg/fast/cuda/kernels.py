@@ -1,5 +1,5 @@
 """The list of kernels for cards: importing this module registers all of them. CuPy is not imported: kernels are given its arrays."""
 
-from . import relu
+from . import batch_norm, channel_sum, relu
 
-__all__ = ["relu"]
+__all__ = ["batch_norm", "channel_sum", "relu"]

@@ -8,9 +8,10 @@ import numpy as np
 
 from ...backend.arrays import Array, array_module
 
-__all__ = ["THREADS", "as_rows", "from_rows", "is_float", "layout", "wide_dtype"]
+__all__ = ["COLUMN_THREADS", "THREADS", "as_rows", "column_blocks", "from_rows", "is_float", "layout", "wide_dtype"]
 
 THREADS = 256
+COLUMN_THREADS = (8, THREADS // 8)  # of a second stage's blocks: 8 columns, since 32 bytes of a row are the least that is fetched
 _VECTOR = 16  # bytes of one access
 _WARP = 32
 
@@ -49,3 +50,8 @@ def layout(rows: Array, each: int, most: int) -> tuple[tuple[int, int], tuple[in
     across = min(_WARP, 1 << max(columns - 1, 0).bit_length())
     groups, high = -(-columns // across), THREADS // across
     return (groups, max(min(-(-count // (high * each)), most // groups), 1)), (across, high)
+
+
+def column_blocks(k: int) -> int:
+    """How many blocks of COLUMN_THREADS a second stage over K columns takes."""
+    return -(-k // COLUMN_THREADS[0])
