@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...backend.arrays import Array, array_module
+from ...backend.arrays import Array, array_module, wide
 from ...ops.batch_norm import BatchNorm, ChannelAffine
 from ...ops.batch_norm_relu import BatchNormRelu
 from ..overlay import kernel
 from .activation import channel_sums
 from .program import FLOATS, Program, stored_type
-from .rows import COLUMN_THREADS, as_rows, column_blocks, from_rows, is_float, layout, wide_dtype
+from .rows import COLUMN_THREADS, as_rows, column_blocks, from_rows, layout, served
 
 __all__ = ["affine", "backward", "backward_relu", "forward", "forward_relu", "gradients", "normalise"]
 
@@ -25,24 +25,24 @@ _MAPS = {"each": 8, "most": 1 << 12}
 
 
 def _serves(call: Any, x: Array, *parameters: Array) -> bool:
-    return x.ndim >= 2 and is_float(x, *parameters) and all(v.dtype in (x.dtype, wide_dtype(x)) for v in parameters)
+    return x.ndim >= 2 and served(x, *parameters) and all(v.dtype in (x.dtype, wide(x.dtype)) for v in parameters)
 
 
 def _wide(rows: Array, *values: Array) -> list[Array]:
     """Values (C,), contiguous, of the type that is computed with; parameters are so already."""
     xp = array_module(rows, *values)
-    return [xp.ascontiguousarray(v, wide_dtype(rows)) for v in values]
+    return [xp.ascontiguousarray(v, wide(rows.dtype)) for v in values]
 
 
 def statistics(rows: Array) -> tuple[Array, Array]:
     """Mean and biased variance (K,) of the columns of contiguous rows (M, K), in one pass."""
-    (m, k), xp, wide = rows.shape, array_module(rows), wide_dtype(rows)
+    (m, k), xp, dtype = rows.shape, array_module(rows), wide(rows.dtype)
     blocks, threads = layout(rows, **_SUMS)
-    partial, mean, variance = xp.empty((blocks[1], 2, k), wide), xp.empty(k, wide), xp.empty(k, wide)
+    partial, mean, variance = xp.empty((blocks[1], 2, k), dtype), xp.empty(k, dtype), xp.empty(k, dtype)
     stored = stored_type(rows)
     _FORWARD.launch("moments", blocks, threads, rows, partial, m, k, STORED=stored)
     sizes = blocks[1], threads[1], m, k
-    _FORWARD.launch("finish_moments", column_blocks(k), COLUMN_THREADS, partial, mean, variance, *sizes, STORED=stored)
+    _FORWARD.launch("finish_moments", column_blocks(k), COLUMN_THREADS, partial, rows, mean, variance, *sizes, STORED=stored)
     return mean, variance
 
 
@@ -92,7 +92,7 @@ def backward_relu(call: Any, gy: Array, saved: dict[str, Array], shapes: Sequenc
 def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bool], relu: bool) -> list[Array | None]:
     """[gx, gγ, gβ] of both ops. `saved` has what the wanted rules read; with `relu` x, gamma and beta."""
     if "x" not in saved:  # only gβ, without the rectifier
-        return [None, None, channel_sums(as_rows(gy), wide_dtype(gy))]
+        return [None, None, channel_sums(as_rows(gy), wide(gy.dtype))]
     x = as_rows(saved["x"])
     arrived, xp, (m, k) = as_rows(gy.astype(x.dtype, copy=False)), array_module(x, gy), x.shape
     mean, variance = _wide(x, call.mean, call.variance)
@@ -101,11 +101,12 @@ def gradients(call: Any, gy: Array, saved: dict[str, Array], wanted: Sequence[bo
     blocks, threads = layout(x, **_SUMS)
     partial, ggamma, gbeta = xp.empty((blocks[1], 2, k), mean.dtype), xp.empty_like(mean), xp.empty_like(mean)
     _GRADIENT.launch("gradient_sums", blocks, threads, *operands, partial, eps, relu, m, k, STORED=stored)
-    sums = partial, variance, ggamma, gbeta
-    _GRADIENT.launch("finish_gradient_sums", column_blocks(k), COLUMN_THREADS, *sums, eps, blocks[1], k, STORED=stored)
+    terms = xp.empty((2, k), mean.dtype)
+    sums = partial, variance, ggamma, gbeta, terms
+    _GRADIENT.launch("finish_gradient_sums", column_blocks(k), COLUMN_THREADS, *sums, eps, blocks[1], m, k, STORED=stored)
     gx = None
     if wanted[0]:
         gx = xp.empty(x.shape, x.dtype)
-        _GRADIENT.launch("input_gradient", *layout(x, **_MAPS), *operands, ggamma, gbeta, gx, eps, relu, m, k, STORED=stored)
+        _GRADIENT.launch("input_gradient", *layout(x, **_MAPS), *operands, terms, gx, eps, relu, m, k, STORED=stored)
         gx = from_rows(gx, saved["x"].shape)
     return [gx, ggamma if wanted[1] else None, gbeta if wanted[2] else None]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ...backend.arrays import Array
+from ...backend.arrays import Array, wide
 from ...ops.channel_sum import ChannelSum
 from ..overlay import kernel
 from .activation import channel_sums
-from .rows import as_rows, is_float, wide_dtype
+from .rows import as_rows, served
 
 __all__ = ["forward"]
 
 
-@kernel(ChannelSum, "forward", "cupy", bound=1e-5, when=lambda call, x: x.ndim >= 2 and is_float(x))
+@kernel(ChannelSum, "forward", "cupy", bound=1e-5, when=lambda call, x: x.ndim >= 2 and served(x))
 def forward(call: ChannelSum, x: Array) -> Array:
     """The op's sum in another order. Of half precision in float32, which is then the result's dtype too."""
-    return channel_sums(as_rows(x), wide_dtype(x))
+    return channel_sums(as_rows(x), wide(x.dtype))

@@ -1,5 +1,17 @@
 """The list of kernels for cards: importing this module registers all of them. CuPy is not imported: kernels are given its arrays."""
 
-from . import batch_norm, channel_sum, relu
+from . import (
+    batch_norm,
+    channel_sum,
+    dropout,
+    philox,
+    relu,
+)
 
-__all__ = ["batch_norm", "channel_sum", "relu"]
+__all__ = [
+    "batch_norm",
+    "channel_sum",
+    "dropout",
+    "philox",
+    "relu",
+]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from ...backend.arrays import Array, array_module
 
-__all__ = ["COLUMN_THREADS", "THREADS", "as_rows", "column_blocks", "from_rows", "is_float", "layout", "wide_dtype"]
+__all__ = ["COLUMN_THREADS", "THREADS", "as_rows", "column_blocks", "from_rows", "layout", "served"]
 
 THREADS = 256
 COLUMN_THREADS = (8, THREADS // 8)  # of a second stage's blocks: 8 columns, since 32 bytes of a row are the least that is fetched
@@ -16,14 +12,9 @@ _VECTOR = 16  # bytes of one access
 _WARP = 32
 
 
-def is_float(*arrays: Array) -> bool:
+def served(*arrays: Array) -> bool:
     """Whether kernels have the number types of all the arrays, and none is empty."""
     return all(a.size > 0 and a.dtype.name in {"float16", "bfloat16", "float32", "float64"} for a in arrays)
-
-
-def wide_dtype(array: Array) -> Any:
-    """What is computed with where `array`'s numbers are stored: float64 for float64, float32 for all others."""
-    return np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
 
 
 def as_rows(x: Array) -> Array:

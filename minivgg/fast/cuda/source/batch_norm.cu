@@ -2,8 +2,9 @@
 // writes y. 2 reads and 1 write.
 //
 // Moments. A thread adds up d = x − x₀ and d², where x₀ is the first number it sees: since x₀ is one of the numbers, d is as small as
-// their spread, and Σd² − (Σd)²/n loses no more than a few bits. Then it has n, μ = x₀ + Σd/n and M = Σ(x − μ)². Two such triples join
-// exactly (Chan, Golub & LeVeque 1983): with n = n₁ + n₂ and δ = μ₂ − μ₁,
+// their spread, and Σd² − (Σd)²/n loses no more than a few bits. Then it has n, M = Σ(x − μ)², and μ as the distance from the channel's
+// first number of all, x₀ − o + Σd/n, since a mean far from zero would be rounded before it is compared. Two such triples join exactly
+// (Chan, Golub & LeVeque 1983): with n = n₁ + n₂ and δ = μ₂ − μ₁,
 //     μ = μ₁ + δ·n₂/n,   M = M₁ + M₂ + δ²·n₁·n₂/n
 // as a tree within the block, and once more, in a second kernel, over the blocks. The order depends on the sizes only.
 #include "batch_norm.cuh"
@@ -77,7 +78,7 @@ template <int W> __device__ __forceinline__ void partial_moments(const Stored* x
             Wide mean = sum[j] / count;
             squares[j] -= sum[j] * mean;
             squares[j] = squares[j] < 0 ? 0 : squares[j];
-            first[j] += mean;
+            first[j] = first[j] - wide(x[at.column + j]) + mean;
         }
     }
     join_all<W>(count, first, squares, shared);
@@ -89,8 +90,8 @@ template <int W> __device__ __forceinline__ void partial_moments(const Stored* x
         }
 }
 
-// partial[b,0,k] = mean and partial[b,1,k] = Σ(x − mean)² of the rows of block b.
-extern "C" __global__ void moments(const Stored* x, Wide* partial, long long rows, long long k) {
+// Of the rows of block b, partial[b,0,k] = mean − x[0,k] and partial[b,1,k] = Σ(x − mean)².
+extern "C" __global__ void __launch_bounds__(THREADS) moments(const Stored* x, Wide* partial, long long rows, long long k) {
     __shared__ Wide shared[(1 + 2 * V) * THREADS];
     if (k % V == 0) partial_moments<V>(x, partial, rows, k, shared);
     else partial_moments<1>(x, partial, rows, k, shared);
@@ -98,8 +99,8 @@ extern "C" __global__ void moments(const Stored* x, Wide* partial, long long row
 
 // Mean and biased variance of all rows. `high` is the height of the blocks that wrote `partial`: block b took the rows
 // b·high … b·high + high − 1, and all those that are a multiple of blocks·high further on.
-extern "C" __global__ void finish_moments(const Wide* partial, Wide* mean, Wide* variance, long long blocks, long long high, long long rows,
-                                          long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) finish_moments(
+    const Wide* partial, const Stored* x, Wide* mean, Wide* variance, long long blocks, long long high, long long rows, long long k) {
     __shared__ Wide shared[3 * THREADS];
     Place<1> at(k);
     Moments all = {0, 0, 0};
@@ -111,7 +112,7 @@ extern "C" __global__ void finish_moments(const Wide* partial, Wide* mean, Wide*
         }
     join_all<1>(all.count, &all.mean, &all.squares, shared);
     if (threadIdx.y == 0 && at.inside) {
-        mean[at.column] = all.mean;
+        mean[at.column] = wide(x[at.column]) + all.mean;
         variance[at.column] = all.squares / (Wide)rows;
     }
 }
@@ -142,8 +143,9 @@ __device__ __forceinline__ void normalise(const Stored* __restrict__ x, const Wi
 }
 
 // y = γ·(x − mean)/√(variance + ε) + β, and no less than 0 if `relu`.
-extern "C" __global__ void batch_norm(const Stored* x, const Wide* mean, const Wide* variance, const Wide* gamma, const Wide* beta, Stored* y,
-                                      double eps, bool relu, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) batch_norm(
+    const Stored* x, const Wide* mean, const Wide* variance, const Wide* gamma, const Wide* beta, Stored* y, double eps, bool relu,
+    long long rows, long long k) {
     if (k % V == 0) normalise<V>(x, mean, variance, gamma, beta, y, eps, relu, rows, k);
     else normalise<1>(x, mean, variance, gamma, beta, y, eps, relu, rows, k);
 }
@@ -166,7 +168,8 @@ __device__ __forceinline__ void scale_and_shift(const Stored* __restrict__ x, co
 }
 
 // y = a·x + b.
-extern "C" __global__ void channel_affine(const Stored* x, const Wide* a, const Wide* b, Stored* y, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) channel_affine(
+    const Stored* x, const Wide* a, const Wide* b, Stored* y, long long rows, long long k) {
     if (k % V == 0) scale_and_shift<V>(x, a, b, y, rows, k);
     else scale_and_shift<1>(x, a, b, y, rows, k);
 }

@@ -63,16 +63,19 @@ __device__ __forceinline__ void partial_sums(const Stored* x, const Stored* gy, 
 }
 
 // partial[b,0,k] = Σ g and partial[b,1,k] = Σ g·d over the rows of block b. Without `relu` only x, gy and mean are read.
-extern "C" __global__ void gradient_sums(const Stored* x, const Stored* gy, const Wide* mean, const Wide* variance, const Wide* gamma,
-                                         const Wide* beta, Wide* partial, double eps, bool relu, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) gradient_sums(
+    const Stored* x, const Stored* gy, const Wide* mean, const Wide* variance, const Wide* gamma, const Wide* beta, Wide* partial,
+    double eps, bool relu, long long rows, long long k) {
     __shared__ Wide shared[2 * V * THREADS];
     if (k % V == 0) partial_sums<V>(x, gy, mean, variance, gamma, beta, partial, eps, relu, rows, k, shared);
     else partial_sums<1>(x, gy, mean, variance, gamma, beta, partial, eps, relu, rows, k, shared);
 }
 
-// gβ = Σ_b partial[b,0] and gγ = Σ_b partial[b,1] / s.
-extern "C" __global__ void finish_gradient_sums(const Wide* partial, const Wide* variance, Wide* ggamma, Wide* gbeta, double eps,
-                                                long long blocks, long long k) {
+// gβ = Σ_b partial[b,0] and gγ = Σ_b partial[b,1] / s; and what input_gradient needs of them, terms[0,k] = gβ/m and
+// terms[1,k] = gγ/(s·m).
+extern "C" __global__ void __launch_bounds__(THREADS) finish_gradient_sums(
+    const Wide* partial, const Wide* variance, Wide* ggamma, Wide* gbeta, Wide* terms, double eps, long long blocks, long long rows,
+    long long k) {
     __shared__ Wide shared[2 * THREADS];
     Place<1> at(k);
     Wide total[2] = {};
@@ -83,15 +86,18 @@ extern "C" __global__ void finish_gradient_sums(const Wide* partial, const Wide*
         }
     add_up<2>(total, shared);
     if (threadIdx.y == 0 && at.inside) {
+        Wide s = deviation(variance[at.column], eps), along_normal = total[1] / s;
         gbeta[at.column] = total[0];
-        ggamma[at.column] = total[1] / deviation(variance[at.column], eps);
+        ggamma[at.column] = along_normal;
+        terms[at.column] = total[0] / (Wide)rows;
+        terms[k + at.column] = along_normal / s / (Wide)rows;
     }
 }
 
 template <int W>
 __device__ __forceinline__ void combine(const Stored* __restrict__ x, const Stored* __restrict__ gy, const Wide* mean, const Wide* variance,
-                                        const Wide* gamma, const Wide* beta, const Wide* ggamma, const Wide* gbeta, Stored* __restrict__ gx,
-                                        double eps, bool relu, long long rows, long long k) {
+                                        const Wide* gamma, const Wide* beta, const Wide* terms, Stored* __restrict__ gx, double eps,
+                                        bool relu, long long rows, long long k) {
     Place<W> at(k);
     if (!at.inside) return;
     Channels<W> channels(at.column, mean, variance, gamma, beta, eps, relu, true);
@@ -99,9 +105,8 @@ __device__ __forceinline__ void combine(const Stored* __restrict__ x, const Stor
     Wide along_one[W], along_d[W], d[W], g[W];
 #pragma unroll
     for (int j = 0; j < W; j++) {
-        int c = at.column + j;
-        along_one[j] = gbeta[c] / (Wide)rows;
-        along_d[j] = ggamma[c] / (deviation(variance[c], eps) * (Wide)rows);
+        along_one[j] = terms[at.column + j];
+        along_d[j] = terms[k + at.column + j];
     }
     for (long long r = at.row; r < rows; r += at.step) {
         long long place = r * k + at.column;
@@ -112,10 +117,10 @@ __device__ __forceinline__ void combine(const Stored* __restrict__ x, const Stor
     }
 }
 
-// gx from gγ and gβ.
-extern "C" __global__ void input_gradient(const Stored* x, const Stored* gy, const Wide* mean, const Wide* variance, const Wide* gamma,
-                                          const Wide* beta, const Wide* ggamma, const Wide* gbeta, Stored* gx, double eps, bool relu,
-                                          long long rows, long long k) {
-    if (k % V == 0) combine<V>(x, gy, mean, variance, gamma, beta, ggamma, gbeta, gx, eps, relu, rows, k);
-    else combine<1>(x, gy, mean, variance, gamma, beta, ggamma, gbeta, gx, eps, relu, rows, k);
+// gx, with the terms that finish_gradient_sums found.
+extern "C" __global__ void __launch_bounds__(THREADS) input_gradient(
+    const Stored* x, const Stored* gy, const Wide* mean, const Wide* variance, const Wide* gamma, const Wide* beta, const Wide* terms,
+    Stored* gx, double eps, bool relu, long long rows, long long k) {
+    if (k % V == 0) combine<V>(x, gy, mean, variance, gamma, beta, terms, gx, eps, relu, rows, k);
+    else combine<1>(x, gy, mean, variance, gamma, beta, terms, gx, eps, relu, rows, k);
 }
