@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError, nearest
+from ..problem import Problem
 from . import taps
-from .problem import Problem
 
 __all__ = ["ALGORITHMS", "choose", "conv_algorithm", "costs", "refusal"]
 
