@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .autograd.trace import Tape, keep_statistics, kept_bytes, trace
     from .backend.device import Device, threads
     from .backend.memory import empty_cache
+    from .backend.precision import precision
     from .fast.cpu.choice import conv_algorithm
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ __all__ = [
     "no_grad",
     "ops",
     "optim",
+    "precision",
     "reference",
     "testing",
     "threads",
@@ -68,6 +70,7 @@ _HOMES = {
     "autograd.trace": ("Tape", "keep_statistics", "kept_bytes", "trace"),
     "backend.device": ("Device", "threads"),
     "backend.memory": ("empty_cache",),
+    "backend.precision": ("precision",),
     "fast.cpu.choice": ("conv_algorithm",),
 }
 _find = lazy_names(__name__, _HOMES, first="minivgg.ops")[0]  # that module gives Tensor its operators

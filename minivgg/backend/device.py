@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ConfigError, DeviceError
 from .arrays import Array, array_module, to_numpy
+from .precision import settle_once
 
 __all__ = ["Device", "threads"]
 
@@ -46,6 +47,7 @@ class Device:
             count = self.xp.cuda.runtime.getDeviceCount()
             if self.index >= count:
                 raise DeviceError(f'Device("{name}") is not there: this machine has {count} GPU(s), cuda:0 to cuda:{count - 1}.')
+            settle_once(self.xp)
 
     @classmethod
     def of(cls, array: Array) -> Device:

@@ -46,10 +46,10 @@ def empty(shape: tuple[int, int, int, int], like: Array) -> Array:
     return as_nchw(array_module(like).empty((n, h, w, c), like.dtype))
 
 
-def zeros(shape: tuple[int, int, int, int], like: Array) -> Array:
-    """An (N, C, H, W) array of zeros, stored channels-last, of `like`'s library and dtype."""
+def zeros(shape: tuple[int, int, int, int], like: Array, dtype: Any = None) -> Array:
+    """An (N, C, H, W) array of zeros, stored channels-last, of `like`'s library, and its dtype unless one is given."""
     n, c, h, w = shape
-    return as_nchw(array_module(like).zeros((n, h, w, c), like.dtype))
+    return as_nchw(array_module(like).zeros((n, h, w, c), dtype or like.dtype))
 
 
 def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], value: float = 0.0) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tensor import Tensor
-from ..backend.arrays import register
+from ..backend.arrays import is_float, register
 
 __all__ = ["Array", "Module", "pretend", "synchronisations", "xp"]
 
@@ -217,7 +217,7 @@ class Module:
     def empty(self, shape: Any, dtype: Any = np.float64) -> Array:
         """Uninitialised memory: NaN, or a value that is hardly right."""
         values = np.empty(shape, dtype)
-        values[...] = np.nan if values.dtype.kind == "f" else 85
+        values[...] = np.nan if is_float(values.dtype) else 85
         return Array(values)
 
 
