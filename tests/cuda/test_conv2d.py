@@ -63,14 +63,14 @@ def test_kernels_do_all_the_work_of_a_layer(card):
 
 
 def test_storage_does_not_matter(card):
-    """Images, filters and gradients in C order, and with negative strides, give what contiguous ones give."""
+    """Images, filters and gradients in C order, channels last, and with negative strides, give the same."""
     drawn, device = Case(problem((6, 5), 4, 3), "float32"), mv.Device("cuda")
     x, w, gy = (layout.as_nchw(drawn.x), layout.as_kcrs(drawn.w), layout.as_nchw(drawn.gy))
-    results = []
-    for store in (lambda a: a, np.ascontiguousarray, lambda a: a[::-1].copy()[::-1], lambda a: a[..., ::-1].copy()[..., ::-1]):
-        tensors = [mv.Tensor(device.asarray(store(a)), requires_grad=True) for a in (x, w)]
+    channels_last, results = lambda a: layout.as_nchw(layout.nhwc(a)), []
+    for store in (lambda a: a, channels_last, lambda a: a[::-1].copy()[::-1], lambda a: a[..., ::-1].copy()[..., ::-1]):
+        tensors = [mv.Tensor(store(device.asarray(a)), requires_grad=True) for a in (x, w)]
         y = ops.conv2d(*tensors, padding=1)
-        y.backward(device.asarray(store(gy)))
+        y.backward(store(device.asarray(gy)))
         results.append([y.data.get(), *(t.grad.get() for t in tensors)])
     assert all(np.array_equal(a, b) for found in results[1:] for a, b in zip(found, results[0], strict=True))
 
@@ -83,7 +83,7 @@ def test_gradients_of_gradients_use_kernels_too(card):
     fields = ((1, 1), (1, 1), (1, 1), 1)
     LAUNCHES.clear()
     found = [ops.Conv2dInput(*fields, x.shape)(u, w), ops.Conv2dWeight(*fields, w.shape)(u, x)]
-    assert LAUNCHES == ["columns_gather_packed", "columns_gather_packed"] or LAUNCHES == ["columns_gather", "columns_gather_packed"]
+    assert LAUNCHES == ["columns_gather", "columns_gather_packed"]  # of 17 channels, and of 16
     assert max(errors([layout.nhwc(found[0].get()), layout.rsck(found[1].get())], [gx, gw])) <= 1e-14
 
 
