@@ -1,11 +1,11 @@
 """Which algorithm convolves on the card: a table of rules, from the floors of memory and arithmetic, so that shapes and precision decide.
 
-    winograd   float32 in strict precision, 3×3, stride 1, 16 channels or more on both sides: a quarter of the products, which are what takes
-               long there (67 TFLOP/s; VGG-16 at 224 and batch 64: 32 ms where im2col has 88)
+    winograd   float32 in strict precision, 3×3, stride 1, 16 channels or more on both sides: a quarter of the products, which are
+               what takes long there (67 TFLOP/s; VGG-16 at 224 and batch 64: 32 ms where im2col has 88)
     implicit   columns that are never written: where columns would take longer than the products. Those are 2·R·S·C numbers written and read
                a window, for 2·R·S·C·K operations: at 4.3 TB/s, columns of K filters take K₀/K of the time of the products, with K₀ = 420
                in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our own at half of cuBLAS's rate is the faster one
-               up to about K₀ filters; it is chosen up to 128, where it may be at a third of it (VGG's conv1_1 to conv2_2). And
+               up to about K₀ filters; it is chosen up to 128, where a third of that rate is enough (VGG's conv1_1 to conv2_2). And
                where an image has 4 channels or fewer, whose columns can't be moved in full lines.
     im2col     everything else: all geometries, all types, float64, where someone checks gradients
 
@@ -62,7 +62,9 @@ def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str,
     narrow = max(problem.c, problem.k) <= _NARROW and problem.geometry.size > 1
     if implicit and narrow and not strict and dtype != "float64":
         return "implicit", f"columns would take longer than their products with {problem.k} filters"
-    return "im2col", "float64: no rounding beyond a sum's" if dtype == "float64" else "products take longer than columns, or nothing else serves"
+    if dtype == "float64":
+        return "im2col", "float64: no rounding beyond a sum's"
+    return "im2col", "products take longer than columns, or nothing else serves"
 
 
 def _refusal(problem: Problem, dtype: str) -> str | None:
