@@ -85,6 +85,11 @@ class Array:
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
     @property
+    def data(self) -> Any:
+        """Where it lies, as CuPy says it: `array.data.ptr`."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
+
+    @property
     def base(self) -> Any:
         """What owns the memory."""
         return self._values

@@ -3,6 +3,7 @@
 from . import (
     batch_norm,
     channel_sum,
+    conv2d,
     dropout,
     gradients,
     philox,
@@ -13,6 +14,7 @@ from . import (
 __all__ = [
     "batch_norm",
     "channel_sum",
+    "conv2d",
     "dropout",
     "gradients",
     "philox",
