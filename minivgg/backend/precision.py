@@ -1,0 +1,113 @@
+"""In which precision a card computes: `with precision("fp16"):` for one thread, "fp32" outside any such block.
+
+    name      arrays of images and activations    products                         bits of a significand
+    "fp32"    float32                             float32, strictly                24
+    "tf32"    float32                             operands rounded to TF32         11 in products, 24 in sums
+    "fp16"    float16                             half times half, sums in fp32    11, exponents −14 … 15
+    "bf16"    bfloat16                            half times half, sums in fp32    8, exponents as float32's
+
+Parameters stay float32 in all of them. Half precision is carried by the data: who feeds a model casts its images to `image_dtype`, and
+each layer computes in its input's dtype. TF32 is a switch of CuPy's for products of float32, one for the whole process: two threads
+that compute on a card at the same time must agree on it. On a CPU there is nothing but "fp32", and nobody pretends: asking raises.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, nearest
+
+__all__ = ["PRECISIONS", "check", "current", "image_dtype", "precision", "settle"]
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+
+
+class _State(threading.local):
+    name = "fp32"
+
+
+_state = _State()
+
+
+def current() -> str:
+    """The precision of this thread: "fp32", "tf32", "fp16" or "bf16"."""
+    return _state.name
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Compute in the precision `name` in this block, and as before behind it. NumPy arrays are computed in their own dtype in any case.
+
+    "fp32" is strict: products of float32 are not rounded to TF32, even where the environment has CUPY_TF32=1.
+    Raises ConfigError for an unknown name; for any but "fp32" if there is no usable card; for "bf16" without ml_dtypes.
+    """
+    check(name)
+    if name != "fp32":
+        from .device import Device  # which itself settles the precision of a card when one is first used
+
+        check(name, Device("auto"))
+    image_dtype(name)
+    before, _state.name = _state.name, name
+    put_back = settle(sys.modules.get("cupy"))
+    try:
+        yield
+    finally:
+        _state.name = before
+        put_back()
+
+
+def check(name: Any, device: Any = None) -> str:
+    """`name`, if it is a precision that `device` (a Device, or None for any) can compute in. Raises ConfigError otherwise."""
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision={name!r} is unknown: {nearest(str(name), PRECISIONS)}")
+    if name != "fp32" and device is not None and device.kind == "cpu":
+        raise ConfigError(
+            f'precision="{name}" needs a card, but the device is the CPU, which computes in "fp32" only. Use a machine with a card '
+            f'that CuPy can use (device="cuda" says what is missing), or precision="fp32" (--precision fp32).'
+        )
+    return str(name)
+
+
+def image_dtype(name: str) -> Any:
+    """The dtype to which images are cast in the precision `name`, or None if they stay as they are.
+
+    Raises ConfigError if it is bfloat16 and the package ml_dtypes, which defines it for NumPy and CuPy, is missing.
+    """
+    if name == "fp16":
+        return np.dtype(np.float16)
+    if name != "bf16":
+        return None
+    try:
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError:
+        raise ConfigError(
+            'precision="bf16" needs the package ml_dtypes, which is not installed: pip install "minivgg[cuda]", or use "fp16".'
+        ) from None
+
+
+def settle(cupy: Any) -> Callable[[], None]:
+    """Tell CuPy how to multiply float32 arrays in this thread's precision, unless `cupy` is None or has no card.
+
+    Returns a function that puts back what was set before. The switch is private to CuPy 13 and 14 (`cupy._core._routines_linalg`), since
+    the public one, CUPY_TF32, is read once for the process. Raises ConfigError if this CuPy has it no longer and it is needed.
+    """
+    if cupy is None or not cupy.cuda.is_available():
+        return lambda: None
+    try:
+        linalg = cupy._core._routines_linalg
+        wanted = linalg.COMPUTE_TYPE_TF32 if _state.name == "tf32" else linalg.COMPUTE_TYPE_DEFAULT
+        before, put = linalg.get_compute_type(np.float32), linalg.set_compute_type
+        put(np.float32, wanted)
+    except AttributeError as error:
+        raise ConfigError(
+            f"CuPy {cupy.__version__} has no switch for TF32 where versions 13 and 14 have it ({error}), so that it is unknown how it "
+            "multiplies. Install such a version: pip install 'cupy-cuda13x>=14,<15'."
+        ) from None
+    return lambda: put(np.float32, before)
