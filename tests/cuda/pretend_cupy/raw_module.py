@@ -96,8 +96,8 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
         f'extern "C" void shim_kinds_{n}(char* out) {{ shim::kinds({n}, out); }}\n'
         for n in names
     )
-    head, numbers = ((_HERE / f"{name}.hpp").read_text() for name in ("shim", "shim_numbers"))
-    text = head + code + (numbers if "half_t" in code else "") + ends
+    head, matrix, numbers = ((_HERE / f"{name}.hpp").read_text() for name in ("shim", "shim_matrix", "shim_numbers"))
+    text = head + (matrix if "load_four" in code else "") + code + (numbers if "half_t" in code else "") + ends
     flags = ["-O1", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
     flags += [f"-fsanitize={_SANITIZERS}", "-fno-sanitize-recover=all"] if _SANITIZERS else []
     folder = _CACHE / hashlib.sha256(repr((text, flags)).encode()).hexdigest()[:24]
