@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-from ..backend.arrays import Array, array_module, owner
+from ..backend.arrays import Array, array_module, is_float, owner
 from ..errors import NumericalError, ShapeError
 from . import mode
 from .tensor import Node, Saved, Tensor
@@ -91,7 +91,7 @@ class Op:
         if not tensors:
             return y, call
         result = Tensor.of(y, version=next((x.version for x in tensors if owner(x.data) is owner(y)), None))
-        if mode.state.recording and any(x.node is not None for x in tensors) and y.dtype.kind == "f":
+        if mode.state.recording and any(x.node is not None for x in tensors) and is_float(y.dtype):
             _record(call, inputs, result)
         return result, call
 
@@ -136,7 +136,7 @@ def parameters_of(method: Callable[..., Any], skip: int = 2) -> tuple[str, ...]:
 
 def require_finite(array: Array, verb: str) -> None:
     """Raise NumericalError if a float array holds NaN or Inf, and count them."""
-    if array.dtype.kind == "f":
+    if is_float(array.dtype):
         xp = array_module(array)
         nan, inf = int(xp.isnan(array).sum()), int(xp.isinf(array).sum())
         if nan or inf:

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..backend.arrays import Array, as_array, owner, to_numpy
+from ..backend.arrays import Array, as_array, is_float, owner, to_numpy
 from ..backend.device import Device
 from ..errors import GraphError
 from . import mode
@@ -71,7 +71,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if self.node is not None and self.node.op is not None:
             raise GraphError(f"{self.node.op!r} made this tensor: its requires_grad follows the inputs'. Use detach() to cut it off.")
-        if value and self.dtype.kind != "f":
+        if value and not is_float(self.dtype):
             raise GraphError(
                 f"only floats can require a gradient, and this tensor is {self.dtype}. Convert it: Tensor(x, dtype='float32')."
             )

@@ -15,7 +15,19 @@ import numpy as np
 
 from ..errors import ConfigError, DeviceError
 
-__all__ = ["Array", "any_without_waiting", "array_module", "as_array", "float_dtype", "owner", "register", "scatter_add", "to_numpy"]
+__all__ = [
+    "Array",
+    "any_without_waiting",
+    "array_module",
+    "as_array",
+    "float_dtype",
+    "is_float",
+    "owner",
+    "register",
+    "scatter_add",
+    "to_numpy",
+    "wide",
+]
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or another registered array type
 
@@ -106,6 +118,16 @@ def float_dtype(name: Any) -> Any:
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ConfigError(f'dtype must be "float32" or "float64", but is {name!r}.')
     return dtype
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether `dtype` is one of floating-point numbers. NumPy files bfloat16, which ml_dtypes defines, under "other"."""
+    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
+
+
+def wide(dtype: Any) -> Any:
+    """The dtype in which sums and statistics of `dtype` are computed: float32 for float16 and bfloat16, for others their own."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 and is_float(dtype) else dtype
 
 
 def scatter_add(target: Array, key: Any, values: Array) -> None:

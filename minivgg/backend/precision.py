@@ -6,9 +6,9 @@
     "fp16"    float16                             half times half, sums in fp32    11, exponents −14 … 15
     "bf16"    bfloat16                            half times half, sums in fp32    8, exponents as float32's
 
-Parameters stay float32 in all of them. Half precision is carried by the data: who feeds a model casts its images to `image_dtype`, and
-each layer computes in its input's dtype. TF32 is a switch of CuPy's for products of float32, one for the whole process: two threads
-that compute on a card at the same time must agree on it. On a CPU there is nothing but "fp32", and nobody pretends: asking raises.
+Parameters stay float32 in all of them. Half precision is carried by the data: at the door `as_images` casts a model's
+images, and each layer computes in its input's dtype. TF32 is a switch of CuPy's for products of float32, one for the whole process: two
+threads that compute on a card at the same time must agree on it. On a CPU there is nothing but "fp32", and nobody pretends: asking raises.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, nearest
+from .arrays import Array
 
-__all__ = ["PRECISIONS", "check", "current", "image_dtype", "precision", "settle"]
+__all__ = ["PRECISIONS", "as_images", "check", "current", "image_dtype", "precision", "settle", "settle_once"]
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 
@@ -50,7 +52,7 @@ def precision(name: str) -> Iterator[None]:
     """
     check(name)
     if name != "fp32":
-        from .device import Device  # which itself settles the precision of a card when one is first used
+        from .device import Device  # which in turn asks this module to settle the precision of a card when one is first used
 
         check(name, Device("auto"))
     image_dtype(name)
@@ -90,6 +92,18 @@ def image_dtype(name: str) -> Any:
         raise ConfigError(
             'precision="bf16" needs the package ml_dtypes, which is not installed: pip install "minivgg[cuda]", or use "fp16".'
         ) from None
+
+
+def as_images(device: Any, images: Array) -> Array:
+    """Images moved to `device`, and there, if it is a card, converted to the dtype of this thread's precision. Strides are kept."""
+    moved, dtype = device.asarray(images), image_dtype(current())
+    return moved if dtype is None or device.kind == "cpu" else moved.astype(dtype, copy=False)
+
+
+@cache
+def settle_once(cupy: Any) -> None:
+    """Settle the precision of a card when it is first used: strict from then on, whatever CUPY_TF32 says."""
+    settle(cupy)
 
 
 def settle(cupy: Any) -> Callable[[], None]:

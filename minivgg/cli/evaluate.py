@@ -15,8 +15,9 @@ __all__ = ["command"]
 @click.argument("data", required=False)
 @click.option("--best", is_flag=True, help="The best epoch's checkpoint rather than the last one's.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, … or auto.")
+@click.option("--precision", metavar="TEXT", help="fp32, tf32, fp16 or bf16.  [default: the run's own on a card, fp32 on a CPU]")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(run: str, data: str | None, best: bool, device: str, form: str) -> None:
+def command(run: str, data: str | None, best: bool, device: str, precision: str | None, form: str) -> None:
     """Loss and accuracy of RUN, a run folder or a checkpoint file, on the test images.
 
     DATA is as for train; by default the data that the run was trained on. Where there are no test images, the
@@ -26,7 +27,7 @@ def command(run: str, data: str | None, best: bool, device: str, form: str) -> N
     from ..errors import ConfigError
     from ..train import Predictor, RunFolder
 
-    predictor = Predictor.load(run, best=best, device=device)
+    predictor = Predictor.load(run, best=best, device=device, precision=precision)
     folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
     if data is None and not (folder.path / "config.toml").is_file():
         raise ConfigError(

@@ -19,14 +19,15 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @click.option("--best", is_flag=True, help="The best epoch's checkpoint rather than the last one's.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, … or auto.")
-def command(run: str, images: tuple[str, ...], top: int, form: str, best: bool, device: str) -> None:
+@click.option("--precision", metavar="TEXT", help="fp32, tf32, fp16 or bf16.  [default: the run's own on a card, fp32 on a CPU]")
+def command(run: str, images: tuple[str, ...], top: int, form: str, best: bool, device: str, precision: str | None) -> None:
     """Classify each IMAGE with RUN, a run folder or a checkpoint file.
 
     An image is scaled until it covers the size that the model was trained on, and its centre is taken.
     """
     from ..train import Predictor
 
-    predictor = Predictor.load(run, best=best, device=device)
+    predictor = Predictor.load(run, best=best, device=device, precision=precision)
     found = []
     for path, probabilities in zip(images, predictor.predict(images), strict=True):
         order = (-probabilities).argsort(kind="stable")[:top]

@@ -1,4 +1,9 @@
-"""Layers: an op with its parameters. Names, defaults and state are torch's."""
+"""Layers: an op with its parameters. Names, defaults and state are torch's.
+
+A layer computes in its input's dtype. Parameters stay float32: for an input in half precision convolutions and linear layers convert
+them at each call, and their gradients arrive in float32, rounded to half precision on the way. So a step too small for half precision
+is not lost.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ from typing import Any
 
 from .. import ops
 from ..autograd import mode
+from ..autograd.core import cast
+from ..backend.arrays import wide
 from ..backend.device import Device
 from ..backend.random import stream
 from ..errors import ConfigError
@@ -28,6 +35,12 @@ _CPU = Device("cpu")
 def _weight(shape: tuple[int, ...], init: str | Initialiser, rng: Any) -> Parameter:
     """Drawn from `rng`, by default from the stream named after the shape: the same weights in every process."""
     return Parameter(initialiser(init)(rng if rng is not None else stream(0, "init", *shape), shape))
+
+
+def _as_input(parameter: Any, x: Any) -> Any:
+    """A float32 parameter in x's dtype, if that is half precision; others as they are, for the op to compare."""
+    half = parameter is not None and x.dtype != parameter.dtype == wide(x.dtype)
+    return cast(parameter, x.dtype) if half else parameter
 
 
 def _positive(**sizes: int) -> None:
@@ -74,7 +87,8 @@ class Conv2d(Module):
         return self._convolve(ops.conv2d_relu, x)
 
     def _convolve(self, convolve: Callable[..., Any], x: Any) -> Any:
-        return convolve(x, self.weight, self.bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
+        w, b = _as_input(self.weight, x), _as_input(self.bias, x)
+        return convolve(x, w, b, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """N·K·P·Q·(C/groups)·R·S."""
@@ -99,7 +113,7 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         """x (…, in) → (…, out)."""
-        return ops.linear(x, self.weight, self.bias)
+        return ops.linear(x, _as_input(self.weight, x), _as_input(self.bias, x))
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """N·in·out."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.broadcasting import cast
 from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend import layout
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, wide
 from ..errors import ShapeError
 from .matmul import matmul
 from .pooling import examples, pool_geometry
@@ -36,11 +37,11 @@ class AvgPool2d(Op):
     def forward(self, x: Array) -> Array:
         p, q = self.geometry.output(*x.shape[2:])
         padded = self.geometry.pad(x)
-        y = layout.zeros((*x.shape[:2], p, q), x)
+        y = layout.zeros((*x.shape[:2], p, q), x, wide(x.dtype))
         for _, _, (rows, cols) in self.geometry.taps(p, q):
             y += padded[:, :, rows, cols]
         y /= _areas(self.geometry, x)
-        return y
+        return y.astype(x.dtype, copy=False)
 
     def grad_x(self, gy: Any, x_shape: Shape4) -> Any:
         return AvgPool2dInput(self.geometry, x_shape)(gy)
@@ -99,7 +100,7 @@ def _areas(g: Geometry, x: Array) -> Array:
     """(P, Q): how many taps of each window lie inside the image or its padding."""
     p, q = g.output(*x.shape[2:])
     areas = g.view(layout.nhwc(_inside(g, *x.shape[2:])), p, q).sum((0, 3, 4, 5))
-    return array_module(x).asarray(areas, dtype=x.dtype)
+    return array_module(x).asarray(areas, dtype=wide(x.dtype))
 
 
 def avg_pool2d(x: Any, size: Any = 2, *, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> Any:
@@ -120,7 +121,7 @@ def adaptive_avg_pool2d(x: Any, size: Any) -> Any:
         return x
     if h % p == 0 and w % q == 0:
         return AvgPool2d(Geometry((h // p, w // q), (h // p, w // q)))(x)
-    return matmul(matmul(_cells(p, h, x), x), _cells(q, w, x).T)
+    return cast(matmul(matmul(_cells(p, h, x), x), _cells(q, w, x).T), x.dtype)
 
 
 def _cells(cells: int, size: int, like: Any) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, wide
 from ..errors import ConfigError, ShapeError
 from .channel_sum import channel_sum
 from .exponential import sqrt
@@ -32,6 +32,7 @@ class BatchNorm(Op):
     """Normalise each channel by its own mean and variance over the batch, then scale and shift.
 
     Shapes     x (N, C, …)  gamma, beta (C,)  →  y (N, C, …);  m = N·H·W elements per channel, at least two
+               gamma and beta have x's dtype; if that is half precision they are float32, and so is all that is computed but y
     Formula    μ = Σx / m,  σ² = Σ(x − μ)² / m  (biased),  x̂ = (x − μ) / √(σ² + ε),  y = γ·x̂ + β
     Gradients  gβ = Σ gy.  gγ = Σ gy·x̂.  For x, write ĝ = γ·gy and s = √(σ² + ε). x̂_i depends on x_j in three ways:
                directly, δ_ij/s; through μ, −1/(m·s); and through σ², where ∂σ²/∂x_j = 2(x_j − μ)/m and
@@ -52,11 +53,11 @@ class BatchNorm(Op):
         self.mean = channel_sum(x) * (1.0 / m)
         centred = x - _per_channel(self.mean, x.ndim)
         self.variance = channel_sum(centred * centred) * (1.0 / m)
-        return self._scaled(centred, gamma, beta)
+        return self._scaled(centred, gamma, beta).astype(x.dtype, copy=False)
 
     def again(self, x: Array, gamma: Array, beta: Array) -> Array:
         """y once more, by the statistics of this call: the bits that `forward` gave."""
-        return self._scaled(x - _per_channel(self.mean, x.ndim), gamma, beta)
+        return self._scaled(x - _per_channel(self.mean, x.ndim), gamma, beta).astype(x.dtype, copy=False)
 
     def _scaled(self, centred: Array, gamma: Array, beta: Array) -> Array:
         centred *= _per_channel(gamma / array_module(centred).sqrt(self.variance + self.eps), centred.ndim)
@@ -109,7 +110,7 @@ class BatchNorm(Op):
 class ChannelAffine(Op):
     """A scale and a shift for each channel: y = a·x + b. Batch norm in evaluation is this map.
 
-    Shapes     x (N, C, …)  a, b (C,)  →  y (N, C, …)
+    Shapes     x (N, C, …)  a, b (C,)  →  y (N, C, …), rounded to x's dtype if a and b are float32 and x is in half precision
     Gradients  gx = a·gy,  ga = Σ gy·x,  gb = Σ gy: no statistics, so no terms for them.
     """
 
@@ -118,7 +119,7 @@ class ChannelAffine(Op):
     def forward(self, x: Array, a: Array, b: Array) -> Array:
         y = x * _per_channel(a, x.ndim)
         y += _per_channel(b, x.ndim)
-        return y
+        return y.astype(x.dtype, copy=False)
 
     def grad_x(self, gy: Any, a: Any) -> Any:
         return gy * _per_channel(a, gy.ndim)
@@ -141,7 +142,8 @@ class ChannelAffine(Op):
 def batch_norm(x: Any, gamma: Any, beta: Any, *, mean: Any = None, var: Any = None, eps: float = 1e-5) -> Any:
     """Normalise each channel of x (N, C, …), then scale by gamma (C,) and shift by beta (C,).
 
-    By the batch's statistics, or by the given `mean` and `var` (C,), as in evaluation. Raises ShapeError if sizes
+    By the batch's statistics, or by the given `mean` and `var` (C,), as in evaluation. All have x's dtype; for x in half precision
+    the others are float32, in which all is computed. Raises ShapeError if sizes
     do not fit, or if there is one value per channel, whose variance says nothing.
     """
     if (mean is None) != (var is None):
@@ -170,7 +172,7 @@ def check_batch(x: Any, gamma: Any, training: bool, name: str = "batch_norm") ->
         raise ShapeError(
             f"{name} has {gamma.shape[0] if gamma.ndim else 1} channels, so it needs a batch (N, {gamma.size}, …), but got {x.shape}."
         )
-    if x.dtype != gamma.dtype:
+    if gamma.dtype not in (x.dtype, wide(x.dtype)):
         raise ShapeError(f"{name}: the batch is {x.dtype} and the parameters are {gamma.dtype}. Convert it: x.to(dtype='{gamma.dtype}').")
     m = math.prod(x.shape) // max(x.shape[1], 1)
     if training and m < 2:

@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd.broadcasting import broadcast_to
 from ..autograd.op import Op, op
 from ..backend import layout
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, wide
 from .reductions import sum
 
 __all__ = ["ChannelSum", "channel_sum"]
@@ -19,7 +19,7 @@ __all__ = ["ChannelSum", "channel_sum"]
 class ChannelSum(Op):
     """Sum over everything but the channels: y[c] = Σ_{n,…} x[n,c,…].
 
-    Shapes     x (N, C, …)  →  y (C,)
+    Shapes     x (N, C, …)  →  y (C,), in x's dtype; float32 if that is half precision, which a sum of thousands does not fit
     Gradients  ∂y_c/∂x[n,c,…] = 1: gy is repeated over all other axes.
     Cost       One pass over x. For images as a product with a row of ones, (1, H·W) @ (H·W, C) for each image, then
                over the images: a matrix product reads channels-last rows many times faster than a reduction over
@@ -29,6 +29,7 @@ class ChannelSum(Op):
     linear = ("x",)
 
     def forward(self, x: Array) -> Array:
+        x = x.astype(wide(x.dtype), copy=False)
         if x.ndim != 4:
             return x.sum(axis=(0, *range(2, x.ndim)))
         n, c, h, w = x.shape
@@ -48,5 +49,5 @@ class ChannelSum(Op):
 
 
 def channel_sum(x: Any) -> Any:
-    """Σ over all axes of x (N, C, …) but the second: (C,)."""
+    """Σ over all axes of x (N, C, …) but the second: (C,), in x's dtype, or float32 if that is half precision."""
     return ChannelSum()(x)

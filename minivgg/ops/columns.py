@@ -2,7 +2,8 @@
 
 Whole columns would take R·S times the images' memory: 110 MB for one image of 224×224 with 64 channels. Tiles of a few
 MB stay in the cache, are overwritten by the next, and are never kept. Tiles depend on shapes alone, and their sums run
-in a fixed order; within a tile the order is that of the library's matrix product.
+in a fixed order; within a tile the order is that of the library's matrix product. Of half precision the products are, and the sums over
+tiles and taps are float32.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Iterator
 
 from ..backend import layout
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, wide
 from .windows import Geometry
 
 __all__ = ["convolve", "correlate", "scatter_columns"]
@@ -67,19 +68,19 @@ def convolve(x: Array, w: Array, b: Array | None, g: Geometry) -> Array:
 def scatter_columns(u: Array, w: Array, shape: tuple[int, ...], g: Geometry) -> Array:
     """gx̃ = Σ over windows of u · w, each tile's columns added back to where their windows lie."""
     xp = array_module(u, w)
-    n, c, h, wide = shape
+    n, c, h, columns = shape
     p, q = u.shape[2:]
-    (top, bottom), (left, right) = g.margins(h, wide)
-    out = xp.zeros((n, h + top + bottom, wide + left + right, c), u.dtype)
+    (top, bottom), (left, right) = g.margins(h, columns)
+    out = xp.zeros((n, h + top + bottom, columns + left + right, c), wide(u.dtype))
     rows, matrix = layout.nhwc(u), _matrix(w).T
     view = g.view(out, p, q)
     for tile in _tiles(view):
         part = rows[tile]  # (images, rows of windows, Q, K)
-        columns = (part.reshape(-1, w.shape[0]) @ matrix).reshape(*part.shape[:3], *g.kernel, c)
+        values = (part.reshape(-1, w.shape[0]) @ matrix).reshape(*part.shape[:3], *g.kernel, c)
         images = out[tile[0], tile[1].start * g.stride[0] :]
         for r, s, (lines, cols) in g.taps(part.shape[1], q):
-            images[:, lines, cols] += columns[:, :, :, r, s]
-    return g.unpad(layout.as_nchw(out), h, wide)
+            images[:, lines, cols] += values[:, :, :, r, s]
+    return g.unpad(layout.as_nchw(out.astype(u.dtype, copy=False)), h, columns)
 
 
 def correlate(u: Array, x: Array, shape: tuple[int, ...], g: Geometry) -> Array:
@@ -89,7 +90,7 @@ def correlate(u: Array, x: Array, shape: tuple[int, ...], g: Geometry) -> Array:
     p, q = u.shape[2:]
     view = g.view(layout.nhwc(g.pad(x)), p, q)
     rows = layout.nhwc(u)  # (N, P, Q, K)
-    out, buffer = xp.zeros((r * s * c, k), x.dtype), _buffer(view)
+    out, buffer = xp.zeros((r * s * c, k), wide(x.dtype)), _buffer(view)
     for tile in _tiles(view):
         out += _columns(view, tile, buffer).T @ rows[tile].reshape(-1, k)
-    return layout.as_kcrs(out.reshape(r, s, c, k))
+    return layout.as_kcrs(out.astype(x.dtype, copy=False).reshape(r, s, c, k))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autograd.mode import where
 from ..autograd.op import Op, op
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, is_float
 from ..errors import ConfigError, ShapeError
 from .channel_sum import channel_sum
 from .columns import convolve, correlate, scatter_columns
@@ -212,7 +212,7 @@ def check_convolution(
     if b is not None and b.shape != (w.shape[0],):
         raise ShapeError(f"{name} has {w.shape[0]} filters, so its bias must have shape ({w.shape[0]},), not {b.shape}.")
     if x.dtype != w.dtype:
-        remedy = f", or the model: model.to(dtype='{x.dtype}')" if x.dtype.kind == "f" else " (and bring 0..255 near 0 ± 1)"
+        remedy = f", or the model: model.to(dtype='{x.dtype}')" if is_float(x.dtype) else " (and bring 0..255 near 0 ± 1)"
         raise ShapeError(
             f"{name}: the batch is {x.dtype} and the filters are {w.dtype}. Convert the batch: x.to(dtype='{w.dtype}'){remedy}."
         )

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.broadcasting import cast
 from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
-from ..backend.arrays import Array, any_without_waiting, array_module, as_array
+from ..backend.arrays import Array, any_without_waiting, array_module, as_array, is_float, wide
 from ..errors import ConfigError, DataError, ShapeError
 from .exponential import exp, log
 from .reductions import logsumexp
@@ -137,21 +138,22 @@ def cross_entropy(
     Targets equal to `ignore_index` count for nothing. `label_smoothing` ε gives the target 1 − ε and every class ε/C.
     `class_weights` (C,) weighs each class. `reduction`: "mean" divides by Σ weight[target] of the kept targets
     (torch's rule; 0 with zero gradient if all are ignored), "sum", or "none", which returns targets' shape.
-    Raises DataError for a label outside 0..C−1, ShapeError and ConfigError for the rest.
+    Logits in half precision are converted to float32 first, and the loss is float32. Raises DataError for a label outside
+    0..C−1, ShapeError and ConfigError for the rest.
     """
     targets = as_array(targets.data if isinstance(targets, Tensor) else targets)
-    data = logits.data if isinstance(logits, Tensor) else logits
     if logits.ndim < 2 or targets.shape != (logits.shape[0], *logits.shape[2:]):
         raise ShapeError(f"{where('cross_entropy')} needs logits (N, C, …) and targets (N, …), but got {logits.shape} and {targets.shape}.")
     if reduction not in {"mean", "sum", "none"} or not 0.0 <= label_smoothing <= 1.0:
         raise ConfigError(
             f"reduction must be mean, sum or none and label_smoothing in [0, 1], but they are {reduction!r} and {label_smoothing}."
         )
-    if logits.dtype.kind != "f":
+    if not is_float(logits.dtype):
         raise ShapeError(f"{where('cross_entropy')} needs floating-point logits, but they are {logits.dtype}.")
     if targets.dtype.kind not in "iu":
         raise DataError(f"targets must be integer class numbers, but their dtype is {targets.dtype}.")
-    q, total = _targets(data, targets.reshape(-1), ignore_index, label_smoothing, class_weights)
+    logits = cast(logits, wide(logits.dtype))
+    q, total = _targets(_plain(logits), targets.reshape(-1), ignore_index, label_smoothing, class_weights)
     classes = logits.shape[1]
     if logits.ndim > 2:  # (N, C, H, W) → (N·H·W, C)
         logits = logits.transpose((0, *range(2, logits.ndim), 1)).reshape((targets.size, classes))

@@ -10,6 +10,7 @@ from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..backend.arrays import Array
 from ..errors import ShapeError
+from .channel_sum import channel_sum
 
 __all__ = ["Linear", "linear"]
 
@@ -26,7 +27,7 @@ class Linear(Op):
     linear = ("x", "w b")
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
-        y = x @ w.T
+        y = (x @ w.T).astype(x.dtype, copy=False)  # NumPy's products of bfloat16 are float32
         if b is not None:
             y += b
         return y
@@ -38,7 +39,7 @@ class Linear(Op):
         return gy.T @ x
 
     def grad_b(self, gy: Any) -> Any:
-        return gy.sum(0)
+        return channel_sum(gy)
 
     def definition(self, x: Any, w: Any, b: Any) -> Any:
         y = (x.reshape((x.shape[0], 1, x.shape[1])) * w).sum(2)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.broadcasting import cast
 from ..autograd.mode import where
 from ..autograd.op import Op, op
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array, array_module, wide
 from ..errors import ConfigError, ShapeError
 from .shaping import concatenate
 
@@ -70,11 +71,13 @@ class LocalResponseNorm(Op):
         return ChannelWindowSum(self.size // 2, (self.size - 1) // 2)
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        return x * xp.power(self.k + self.alpha * self.window()(x * x), -self.beta)
+        values = x.astype(wide(x.dtype), copy=False)  # x² may be too large for half precision
+        energy = self.k + self.alpha * self.window()(values * values)
+        return (values * array_module(x).power(energy, -self.beta)).astype(x.dtype, copy=False)
 
     def grad_x(self, gy: Any, x: Any) -> Any:
         window = self.window()
+        x, gy = (cast(v, wide(v.dtype)) for v in (x, gy))
         energy = self.k + self.alpha * window(x * x)
         transposed = ChannelWindowSum(window.after, window.before)
         spread = transposed(gy * x * energy ** (-self.beta - 1.0))

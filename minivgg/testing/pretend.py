@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tensor import Tensor
-from ..backend.arrays import register
+from ..backend.arrays import is_float, register
 
 __all__ = ["Array", "Module", "pretend", "synchronisations", "xp"]
 
@@ -53,6 +53,11 @@ class Array:
     def device(self) -> Any:
         """The card it lives on: there is one."""
         return SimpleNamespace(id=0)
+
+    @property
+    def data(self) -> Any:
+        """Where it lies, as CuPy says it: `array.data.ptr`."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
 
     @property
     def base(self) -> Any:
@@ -212,7 +217,7 @@ class Module:
     def empty(self, shape: Any, dtype: Any = np.float64) -> Array:
         """Uninitialised memory: NaN, or a value that is hardly right."""
         values = np.empty(shape, dtype)
-        values[...] = np.nan if values.dtype.kind == "f" else 85
+        values[...] = np.nan if is_float(values.dtype) else 85
         return Array(values)
 
 

@@ -11,15 +11,17 @@ from typing import Any
 
 from .. import data, models, optim
 from ..backend.device import Device
+from ..backend.precision import check
 from ..errors import ConfigError, DataError
 from .config import TrainConfig
+from .scaling import LossScale
 
 __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "fingerprint", "preprocessing"]
 
 
 @dataclass
 class Job:
-    """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), SHA-256."""
+    """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), SHA-256. `scaling` is for fp16 only."""
 
     config: TrainConfig
     device: Device
@@ -32,6 +34,7 @@ class Job:
     test: data.Loader | None
     classes: tuple[str, ...]
     images: dict[str, Any]
+    scaling: LossScale | None = None
 
     @property
     def steps(self) -> int:
@@ -46,6 +49,7 @@ def build_job(config: TrainConfig) -> Job:
     ConfigError, DataError, ShapeError or DeviceError for what does not fit.
     """
     device = Device(config.device)
+    check(config.precision, device)
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
     whole, test = data.load(source or None)
@@ -67,6 +71,7 @@ def build_job(config: TrainConfig) -> Job:
         test=None if test is None else evaluation_loader(test, config.micro_batch, transform, config.workers),
         classes=whole.classes,
         images={"count": len(whole), "shape": [height, width, channels], "sha256": fingerprint(whole)},
+        scaling=LossScale(device) if config.precision == "fp16" else None,
     )
 
 

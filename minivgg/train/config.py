@@ -38,6 +38,14 @@ def _below_one(v: float) -> bool:
     return 0 <= v < 1
 
 
+def _is_precision(v: Any, device: str = "") -> bool:
+    """True, or ConfigError. Imported here: a command's help should not wait for NumPy."""
+    from ..backend.device import Device
+    from ..backend.precision import check
+
+    return bool(check(v, Device(device) if device else None))
+
+
 def _key(default: Any, meaning: str, valid: Range = _ANY) -> Any:
     return dataclasses.field(default=default, metadata={"help": meaning, "valid": valid})
 
@@ -76,6 +84,9 @@ class TrainConfig:
     val_split: float = _key(0.1, "share of the training images kept for validation", ("in (0, 1)", lambda v: 0 < v < 1))
     seed: int = _key(0, "decides every random draw", _NOT_NEGATIVE)
     device: str = _key("auto", "cpu, cuda, cuda:1, … or auto: a usable GPU, otherwise the CPU")
+    precision: str = _key(
+        "fp32", "how a card computes: fp32, tf32, fp16 with loss scaling, or bf16; weights stay float32", ("", _is_precision)
+    )
     workers: int = _key(1, "threads that prepare batches; 0: none, each is prepared when needed", _NOT_NEGATIVE)
     checkpoint_every: int = _key(50, "steps between checkpoints within an epoch; 0: only at the end of each epoch", _NOT_NEGATIVE)
     out: str = _key("runs", "folder in which the run's folder is made")
@@ -85,6 +96,8 @@ class TrainConfig:
             object.__setattr__(self, "warmup", 0.25 if self.schedule == "one-cycle" else 0.0)
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.device == "cpu":
+            _is_precision(self.precision, self.device)
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov = true needs momentum > 0, but momentum is 0. Set nesterov = false (--no-nesterov).")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import models, optim
+from ..backend.precision import precision
 from ..errors import NumericalError
 from .build import build_job
 from .config import TrainConfig
@@ -22,22 +23,24 @@ def dry_run(config: TrainConfig) -> str:
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
     start = time.perf_counter()
-    with explain_out_of_memory(job):
+    with precision(config.precision), explain_out_of_memory(job):
         loss, _ = gradients(job, batch, 0)
+    if job.scaling is not None:
+        job.scaling.unscale(job.optimizer.parameters())
     value, norm = float(loss), float(optim.gradient_norm(job.optimizer.parameters()))
     seconds = time.perf_counter() - start
     if not value - value == norm - norm == 0:
         raise NumericalError(
             f"the first batch gives the loss {value} and the gradient norm {norm}. Check the images and the learning rate."
         )
-    batches = config.describe_batch()
+    batches, place = config.describe_batch(), f"{job.device} in {config.precision}"
     test = f"{len(job.test.dataset):,} to test" if job.test else "none to test"
     return "\n".join(
         [
             str(models.summary(job.model, (1, *job.train.image_shape))),
             "",
             f"images    {len(job.train.dataset):,} to train, {len(job.val.dataset):,} to validate, {test}; {len(job.classes)} classes",
-            f"steps     {job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {job.device}",
+            f"steps     {job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {place}",
             f"rate      {config.schedule}, {job.schedule.lr(0):.4g} in the first step, at most {config.lr:.4g}",
             f"one step  loss {value:.4f}, gradient norm {norm:.4g}, {seconds:.2f} s; all steps about {seconds * job.steps:.0f} s",
             "Nothing was written. Leave out --dry-run to train.",

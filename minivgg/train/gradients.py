@@ -15,6 +15,7 @@ from .. import ops
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import array_module
+from ..backend.precision import as_images
 from ..errors import ConfigError, ShapeError
 from .build import Job
 
@@ -36,8 +37,9 @@ def micro_batches(count: int, batch_size: int, accumulate: int) -> list[int]:
 def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
     """Leave the gradients of step number `step` in the parameters' `.grad`; what was there is dropped.
 
-    Returns the batch's mean loss and how many images were classified right, as 0-d arrays on the job's device. Raises ConfigError
-    if micro-batches are too small for the model.
+    Images are cast to the precision of this thread. With loss scaling the gradients are those of the loss times `job.scaling.scale`.
+    Returns the batch's mean loss, unscaled, and how many images were classified right, as 0-d arrays on the job's
+    device. Raises ConfigError if micro-batches are too small for the model.
     """
     sizes = micro_batches(len(batch.labels), job.config.batch_size, job.config.accumulate)
     job.optimizer.zero_grad()
@@ -46,7 +48,7 @@ def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
         labels = job.device.asarray(batch.labels[start : start + size])
         with mode.step(step, k):
             try:
-                logits = job.model(Tensor(job.device.asarray(batch.images[start : start + size])))
+                logits = job.model(Tensor(as_images(job.device, batch.images[start : start + size])))
             except ShapeError as error:
                 if len(sizes) == 1:
                     raise
@@ -56,7 +58,8 @@ def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
                 ) from error
             loss = ops.cross_entropy(logits, labels, label_smoothing=job.config.label_smoothing)
         share = size / len(batch.labels)
-        loss.backward(array_module(loss.data).full_like(loss.data, share))
+        seed = array_module(loss.data).full_like(loss.data, share)
+        loss.backward(seed if job.scaling is None else seed * job.scaling.scale)
         mean_loss = mean_loss + loss.data * share
         correct = correct + (logits.data.argmax(axis=1) == labels).sum()
         start += size

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from .. import optim
-from ..backend.arrays import array_module
-from .blame import blame
+from ..backend.precision import precision
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
 from .gradients import gradients
+from .guard import Guard
 from .interrupts import Interrupted, Interrupts
 from .memory import explain_out_of_memory
 from .metrics import Metrics
@@ -23,8 +23,6 @@ from .run_folder import RunFolder
 from .snapshot import snapshot
 
 __all__ = ["Trainer"]
-
-_GPU_CHECK_EVERY = 10  # steps between two looks at a GPU's finite flag; a CPU is looked at in every step
 
 
 class Trainer:
@@ -37,18 +35,18 @@ class Trainer:
     def __init__(self, job: Job, folder: RunFolder, metrics: Metrics, progress: Progress, observer: Observer) -> None:
         self.job, self.folder, self.metrics, self.progress, self.observer = job, folder, metrics, progress, observer
         self._interrupts = Interrupts()
-        self._check_every = 1 if job.device.kind == "cpu" else _GPU_CHECK_EVERY
-        self._unchecked: list[tuple[int, int, Any]] = []  # (step, position, finite flag) of steps that were not looked at yet
+        self._guard = Guard(job)
         self._seconds = float(metrics.rows[-1]["seconds"]) if metrics.rows else 0.0
 
     def run(self) -> None:
         """Train to the end.
 
-        Raises NumericalError at the first NaN or Inf, before it reaches the parameters; Interrupted after SIGINT or
-        SIGTERM, when the state has been saved; StorageError if it cannot be; OutOfMemoryError with a batch size that fits.
+        Raises NumericalError at the first NaN or Inf that loss scaling does not cope with, before it reaches the parameters;
+        Interrupted after SIGINT or SIGTERM, when the state has been saved; StorageError if it cannot be; OutOfMemoryError with
+        a batch size that fits.
         """
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
-        with explain_out_of_memory(self.job), self._interrupts, quiet:
+        with precision(self.job.config.precision), explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
@@ -67,7 +65,7 @@ class Trainer:
             if every and progress.step % every == 0 and progress.position < len(job.train):
                 self.save()
             self._stop_if_asked()
-        self._look()
+        self._guard.look(progress.epoch)
         spent = time.perf_counter() - start
         self._seconds += spent
         self._close_epoch((progress.seen - seen) / spent if progress.seen > seen else 0.0)
@@ -77,35 +75,22 @@ class Trainer:
         job, progress = self.job, self.progress
         rate = job.schedule.lr(progress.step)
         loss, correct = gradients(job, batch, progress.step)
-        total = loss
-        for _, p in job.optimizer.parameters():
-            total = total + (0 if p.grad is None else p.grad.sum())
-        finite = array_module(loss).isfinite(total)  # one NaN or Inf is enough to make the sum NaN or Inf
-        if self._unchecked:
-            finite = finite & self._unchecked[-1][2]  # after one bad step no update is applied
-        self._unchecked.append((progress.step, progress.position, finite))
-        guard = finite
-        if self._check_every == 1:
-            self._look()
-            guard = None
+        if job.scaling is not None:
+            job.scaling.unscale(job.optimizer.parameters())
+        fit = self._guard.judge(progress.step, progress.position, loss)
+        if not self._guard.waits:
+            self._guard.look(progress.epoch)
+            fit = None  # or it would have raised
         if job.config.clip:
             optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
         job.optimizer.lr = rate
-        job.optimizer.step(guard)
-        if self._check_every == 1:
+        job.optimizer.step(fit)
+        if not self._guard.waits:
             progress.add(float(loss), int(correct), len(batch.labels))
         else:
             progress.add(loss.astype("float64"), correct, len(batch.labels))
-            if len(self._unchecked) >= self._check_every:
-                self._look()
-
-    def _look(self) -> None:
-        """Read the flags of the steps since the last look; for the first bad one raise the error that names its culprit."""
-        unchecked, self._unchecked = self._unchecked, []
-        if unchecked and not bool(unchecked[-1][2]):
-            step, position, _ = next(entry for entry in unchecked if not bool(entry[2]))
-            batch = next(iter(self.job.train.epoch(self.progress.epoch, position)))
-            raise blame(step, self.job.model, lambda: gradients(self.job, batch, step))
+            if self._guard.full:
+                self._guard.look(progress.epoch)
 
     def _close_epoch(self, images_per_second: float) -> None:
         """Validate, write the row of metrics, and save. The order lets a kill in between be mended by doing it again."""
@@ -121,6 +106,7 @@ class Trainer:
             "lr": job.schedule.lr(progress.step - 1),
             "images_per_second": images_per_second,
             "seconds": self._seconds,
+            **({} if job.scaling is None else {"loss_scale": float(job.scaling.scale), "skipped": int(job.scaling.skipped)}),
         }
         if job.test is not None and progress.epoch + 1 == job.config.epochs:
             test = evaluate(job.model, job.test, job.device, self._stop_if_asked)
@@ -135,7 +121,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write checkpoints/last.safetensors, unless a step since the last look went wrong."""
-        self._look()
+        self._guard.look(self.progress.epoch)
         save_checkpoint(self.folder.last, snapshot(self.job, self.progress))
 
     def _stop_if_asked(self) -> None:

@@ -24,7 +24,8 @@ class Metrics:
     """The two files of a run folder. Each new row replaces both files in one step, so that a kill never leaves half a line.
 
     A row has the columns of metrics.csv (accuracies in 0..1, `lr` of the epoch's last step, `seconds` of training since
-    the start), and the last one the test set's results too, which only metrics.jsonl shows.
+    the start). With loss scaling it has `loss_scale` and `skipped` too, the updates left out so far, and the last one the test set's
+    results: only metrics.jsonl shows them.
     """
 
     def __init__(self, folder: Path) -> None:

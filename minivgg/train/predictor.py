@@ -14,6 +14,8 @@ from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import to_numpy
 from ..backend.device import Device
+from ..backend.precision import as_images, check
+from ..backend.precision import precision as in_precision
 from ..errors import CheckpointError, DataError
 from .build import build_model, evaluation_loader, fingerprint
 from .checkpoint import load_checkpoint
@@ -36,12 +38,14 @@ class Predictor:
     config: TrainConfig
     device: Device
     images: Any  # what identifies the training images: count, shape, SHA-256
+    precision: str = "fp32"  # in which the model computes
 
     @classmethod
-    def load(cls, run: str | Path, *, best: bool = False, device: str = "auto") -> Predictor:
+    def load(cls, run: str | Path, *, best: bool = False, device: str = "auto", precision: str | None = None) -> Predictor:
         """The model of a run folder (its last checkpoint, or its best) or of a checkpoint file.
 
-        Raises CheckpointError if the file is missing, damaged, or not of a run.
+        precision: by default the run's own on a card, and fp32 on a CPU. Raises CheckpointError if the file is missing, damaged,
+        or not of a run; ConfigError if the device cannot compute in that precision.
         """
         path = RunFolder(run).checkpoint(best) if Path(run).is_dir() else Path(run)
         checkpoint = load_checkpoint(path)
@@ -54,12 +58,14 @@ class Predictor:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
         place = Device(device)
+        chosen = check(precision or ("fp32" if place.kind == "cpu" else config.precision), place)
         model = build_model(config, len(classes), channels)
         try:
             model.load_state_dict(checkpoint.model)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
-        return cls(model.to(device=str(place)).eval(), classes, transform, (height, width, channels), config, place, state["images"])
+        model = model.to(device=str(place)).eval()
+        return cls(model, classes, transform, (height, width, channels), config, place, state["images"], chosen)
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
         """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
@@ -68,9 +74,9 @@ class Predictor:
         for path in [paths] if isinstance(paths, str | Path) else paths:
             image = read_image(path, channels, (height, width))
             batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
-            with mode.no_grad():
+            with mode.no_grad(), in_precision(self.precision):
                 x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
-                logits = to_numpy(self.model(Tensor(self.device.asarray(x))).data)
+                logits = to_numpy(self.model(Tensor(as_images(self.device, x))).data)
             found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])
         return found
 
@@ -89,7 +95,8 @@ class Predictor:
                 f"{dataset.name} has {dataset.images.shape[3]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
                 f"but the model was trained on {self.shape[2]} and the {len(self.classes)} classes {_some(self.classes)}."
             )
-        return evaluate(self.model, evaluation_loader(dataset, self.config.micro_batch, self.transform, 1), self.device)
+        with in_precision(self.precision):
+            return evaluate(self.model, evaluation_loader(dataset, self.config.micro_batch, self.transform, 1), self.device)
 
 
 def _some(names: tuple[str, ...]) -> str:

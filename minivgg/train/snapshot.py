@@ -26,6 +26,7 @@ def snapshot(job: Job, progress: Progress) -> Checkpoint:
         "progress": progress.state(),
         "schedule": job.schedule.state(),
         "versions": versions(),
+        **({} if job.scaling is None else {"scaling": job.scaling.state()}),
     }
     return Checkpoint(job.model.state_dict(), job.optimizer.state_dict(), state)
 
@@ -56,6 +57,8 @@ def restore(job: Job, checkpoint: Checkpoint, path: Path) -> Progress:
     progress = Progress.of(state["progress"])
     _compare(job.model.state_dict(), checkpoint.model, "model", path)
     _compare(job.optimizer.state_dict(), checkpoint.optimizer, "optimiser", path)
+    if job.scaling is not None:
+        job.scaling.load_state(state["scaling"])
     job.schedule.load_state(state["schedule"])
     job.model.load_state_dict(checkpoint.model)
     job.optimizer.load_state_dict(checkpoint.optimizer)

@@ -9,9 +9,12 @@ from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
+from .linalg import Linalg
 from .raw_module import RawModule
 
 __all__ = ["install", "module"]
@@ -28,6 +31,13 @@ class Cupy(pretend.Module):
     ndarray = pretend.Array
     RawModule = RawModule
 
+    def asarray(self, value: Any, dtype: Any = None) -> pretend.Array:
+        """A copy of what is on the host, in C order, or in Fortran order if it is that; a device array is left where it is."""
+        if isinstance(value, pretend.Array):
+            return pretend.Array(value._values.astype(dtype or value.dtype, copy=False))
+        host = np.asarray(value, dtype)
+        return pretend.Array(np.array(host, order="F" if host.flags.fnc else "C"))
+
 
 module = Cupy()
 module.cuda = SimpleNamespace(
@@ -36,6 +46,7 @@ module.cuda = SimpleNamespace(
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (_TOTAL, _TOTAL)),
     get_current_stream=lambda: SimpleNamespace(synchronize=pretend._wait),
 )
+module._core = SimpleNamespace(_routines_linalg=Linalg())
 
 
 @contextmanager
