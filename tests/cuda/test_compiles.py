@@ -13,6 +13,7 @@ from minivgg.fast import cuda
 from minivgg.fast.cuda.program import Program, options, programs
 
 from .compilers import CompileError, compiler, usage
+from .pretend_cupy.raw_module import FUNCTIONS
 
 for _module in pkgutil.walk_packages(cuda.__path__, cuda.__name__ + "."):
     import_module(_module.name)  # which puts its programs on the list
@@ -23,15 +24,9 @@ REGISTERS, MOST_THREADS = 1 << 16, 1024  # of a multiprocessor; of a block
 compiles = pytest.mark.skipif(compiler() is None, reason="neither the wheel nvidia-cuda-nvrtc nor nvcc is installed")
 
 
-def functions(source: str) -> dict[str, bool]:
-    """The names of a source's functions, and whether they say `__launch_bounds__`."""
-    found = re.findall(r'extern "C" __global__ void\s+(__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source)
-    return {name: bool(bounds) for bounds, name in found}
-
-
 def faults(source: str, definitions: tuple[str, ...], architecture: str) -> list[str]:
     """What is wrong with a source: a line for each function that does not keep everything in registers, or needs too many."""
-    wrong, launched = [], functions(source)
+    wrong, launched = [], {name: bool(bounds) for bounds, name in FUNCTIONS.findall(source)}
     found = usage(source, definitions, architecture)
     if set(launched) != {u.function for u in found if u.registers}:
         wrong.append(f"the compiler reports on {found}, the source has the functions {launched}")

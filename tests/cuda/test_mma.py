@@ -39,7 +39,9 @@ extern "C" __global__ void product(const WORD* a, const WORD* b, const float* c,
 
 # The same product of an A and a B of 32 columns, through shared memory as the convolutions do it. A may be stored by columns.
 _BY_LOADS = """
-extern "C" __global__ void product(const Stored* a, const Stored* b, const float* c, float* d, bool columns) {
+typedef unsigned short half_bits;
+extern "C" __global__ void product(const WORD* a_bits, const WORD* b_bits, const float* c, float* d, bool columns) {
+    const Stored *a = (const Stored*)a_bits, *b = (const Stored*)b_bits;
     const int per = 4 / sizeof(Stored), depth = 8 * per, vector = 4 * per;
     __shared__ uint4 memory[32 + 2 * 64];
     Stored *A = (Stored*)memory, *B = (Stored*)(memory + 32);

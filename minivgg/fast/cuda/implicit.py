@@ -26,7 +26,7 @@ _TILE, _FILTERS = 16, 64  # of a block of implicit_forward.cu
 def serves(problem: Problem, dtype: Any) -> bool:
     """Whether these functions compute this convolution of arrays of `dtype`: 3×3 filters, stride 1, any padding."""
     g = problem.geometry
-    return g.kernel == (3, 3) and g.stride == (1, 1) == g.dilation and dtype.name in ("float32", "float16", "bfloat16")
+    return g.kernel == (3, 3) and g.stride == (1, 1) == g.dilation and str(dtype) in ("float32", "float16", "bfloat16")
 
 
 def forward(images: Array, filters: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:

@@ -2,7 +2,8 @@
 //
 // Where the elements of A, B and C lie among the lanes is written as in NVIDIA's PTX ISA manual, "Matrix Fragments for mma.m16n8k8" (.tf32)
 // and "... mma.m16n8k16 with floating point type", and "ldmatrix": groupID = lane >> 2, threadID_in_group = lane % 4.
-namespace shim {
+namespace tensor_cores {
+using namespace shim;
 
 // What each lane shows the others of its warp. Two sets by turns: who shows something in the first set again has passed
 // the meeting for the second, which all lanes reach only after they have read the first.
@@ -93,26 +94,26 @@ inline void wait_for_copies(size_t left) {
     }
 }
 
-}  // namespace shim
+}  // namespace tensor_cores
 
 inline void copy_async(void* to, const void* from, bool there) {
-    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) shim::fail("a copy of 16 bytes does not begin at a multiple of 16", 0);
-    shim::Copy copy = {to, {}};
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) tensor_cores::fail("a copy of 16 bytes does not begin at a multiple of 16", 0);
+    tensor_cores::Copy copy = {to, {}};
     if (there) memcpy(copy.bytes, from, 16);
     memset(to, 0xff, 16);
-    shim::my_copies().open.push_back(copy);
+    tensor_cores::my_copies().open.push_back(copy);
 }
 inline void copy_commit() {
-    shim::Copies& mine = shim::my_copies();
+    tensor_cores::Copies& mine = tensor_cores::my_copies();
     mine.groups.push_back(std::move(mine.open));
     mine.open.clear();
 }
-template <int left> void copy_wait() { shim::wait_for_copies(left); }
-inline void load_four(unsigned (&to)[4], const void* row) { shim::load_matrices(to, row, false); }
-inline void load_four_transposed(unsigned (&to)[4], const void* row) { shim::load_matrices(to, row, true); }
+template <int left> void copy_wait() { tensor_cores::wait_for_copies(left); }
+inline void load_four(unsigned (&to)[4], const void* row) { tensor_cores::load_matrices(to, row, false); }
+inline void load_four_transposed(unsigned (&to)[4], const void* row) { tensor_cores::load_matrices(to, row, true); }
 inline unsigned to_tf32(unsigned bits) {  // to nearest, halves away from zero
     return (bits & 0x7f800000u) == 0x7f800000u ? bits & ~0x1fffu : (bits + 0x1000u) & ~0x1fffu;
 }
-inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { shim::multiply(c, a, b, shim::tf32); }
-inline void multiply_half(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { shim::multiply(c, a, b, shim::half); }
-inline void multiply_bfloat(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { shim::multiply(c, a, b, shim::bfloat); }
+inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::tf32); }
+inline void multiply_half(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::half); }
+inline void multiply_bfloat(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::bfloat); }
