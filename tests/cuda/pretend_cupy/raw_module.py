@@ -121,9 +121,10 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
         f'extern "C" void shim_kinds_{n}(char* out) {{ shim::kinds({n}, out); }}\n'
         for bounds, n in FUNCTIONS.findall(code)
     )
-    fibers, head, numbers = ((_HERE / f"{name}.hpp").read_text() for name in ("shim_fibers", "shim", "shim_numbers"))
+    fibers, head, matrix, numbers = ((_HERE / f"shim{part}.hpp").read_text() for part in ("_fibers", "", "_matrix", "_numbers"))
     # In a namespace without a name nothing is shared with other modules, and shared memory can have a section of its own.
-    text = f'{fibers}{head}namespace {{\n#line 1 "kernel.cu"\n{code}\n{numbers if "half_t" in code else ""}}}\n{ends}'
+    before, behind = matrix if "load_four" in code else "", numbers if "half_t" in code else ""
+    text = f'{fibers}{head}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
     flags = ["-O1", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
     flags += [f"-fsanitize={_SANITIZERS}", "-fno-sanitize-recover=all", "-fsanitize-sections=shim_shared"] if _SANITIZERS else []
     folder = _CACHE / hashlib.sha256(repr((text, flags)).encode()).hexdigest()[:24]
