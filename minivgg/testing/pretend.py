@@ -81,11 +81,6 @@ class Array:
 
     @property
     def data(self) -> Any:
-        """Its memory, of which only the address may be asked for."""
-        return SimpleNamespace(ptr=self._values.ctypes.data)
-
-    @property
-    def data(self) -> Any:
         """Where it lies, as CuPy says it: `array.data.ptr`."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
