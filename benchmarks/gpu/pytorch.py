@@ -1,7 +1,7 @@
 """PyTorch at its best on a card: cuDNN chooses by measuring, SGD is fused, both memory formats; like precision with like.
 
-    fp32    strict: no TF32 anywhere          tf32    in convolutions and in matrix products (its default is convolutions only)
-    fp16    autocast with a scaler            bf16    autocast
+fp32    strict: no TF32 anywhere          tf32    in convolutions and in matrix products (its default is convolutions only)
+fp16    autocast with a scaler            bf16    autocast
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ def _losses(row: Row, place: Place, images: Any, targets: Any) -> list[str]:
         network.name = name
         found = network.loss(images, targets)
         if not abs(found - strict) <= _BOUNDS[name] * abs(strict):
-            raise GradientError(f"the loss in {name} is {found:.6g}, in strict float32 {strict:.6g}: more than rounding. Nothing was timed.")
+            raise GradientError(
+                f"the loss in {name} is {found:.6g}, in strict float32 {strict:.6g}: more than rounding. Nothing was timed."
+            )
         said.append(f"loss in {name} {found:.6g}, in strict float32 {strict:.6g}")
     del network
     place.tidy()
