@@ -9,6 +9,7 @@ Names are imported when they are first used, so that `minivgg --help` does not w
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -20,6 +21,7 @@ if os.environ.get("MINIVGG_THREADS", "").isdecimal() and "numpy" not in sys.modu
         os.environ.setdefault(_name, os.environ["MINIVGG_THREADS"])
 
 from .autograd import mode as _mode
+from .backend.substitutes import permits as _permits
 from .lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -84,12 +86,18 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-def _find_kernel(call: Any, phase: str, arrays: Any) -> Any:
-    """Stands at the overlay's seam until the first op runs; then the kernels are loaded, if their folder is there."""
+@functools.cache
+def _kernels() -> Any:
+    """The kernels, imported when they are first asked for; None if their folder is not there."""
     found = importlib.util.find_spec("minivgg.fast") is not None
-    find = importlib.import_module("minivgg.fast.kernels").find if found else lambda *_: None
-    _mode.find_kernel[0] = find
-    return find(call, phase, arrays)
+    return importlib.import_module("minivgg.fast.kernels") if found else None
+
+
+def _find_kernel(call: Any, phase: str, arrays: Any) -> Any:
+    """Stands at the overlay's seam until the first op runs."""
+    _mode.find_kernel[0] = _kernels().find if _kernels() else lambda *_: None
+    return _mode.find_kernel[0](call, phase, arrays)
 
 
 _mode.find_kernel[:] = [_find_kernel]
+_permits[:] = [lambda: _mode.state.kernels and _kernels() is not None]

@@ -64,11 +64,15 @@ class Device:
         return nullcontext() if self.kind == "cpu" else self.xp.cuda.Device(self.index)
 
     def asarray(self, data: Any, dtype: Any = None) -> Array:
-        """`data` as an array on this device, keeping its strides; copied only if it lives elsewhere."""
+        """`data` as an array on this device, its axes in memory in the same order; copied only if it lives elsewhere."""
         if self.kind == "cpu":
             return np.asarray(to_numpy(data), dtype)
         with self.use():
-            return self.xp.asarray(data, dtype)
+            if not isinstance(data, np.ndarray) or data.ndim < 2:
+                return self.xp.asarray(data, dtype)
+            order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # CuPy itself would store it in C order
+            stored = self.xp.asarray(np.ascontiguousarray(data.transpose(order)), dtype)
+            return stored.transpose([order.index(axis) for axis in range(data.ndim)])
 
     def full(self, shape: tuple[int, ...], value: float, dtype: Any = "float32") -> Array:
         """A new array of `shape`, `value` everywhere, on this device."""

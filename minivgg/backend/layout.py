@@ -11,13 +11,12 @@ matrix (R·S·C, K). `rsck` and `as_kcrs` are the way in and out.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .arrays import Array, array_module
+from .substitutes import substituted
 
-__all__ = ["as_kcrs", "as_nchw", "empty", "nhwc", "pad", "random_like", "rsck", "zeros"]
+__all__ = ["as_kcrs", "as_nchw", "empty", "mask_like", "nhwc", "pad", "rsck", "zeros"]
 
 
 def nhwc(x: Array) -> Array:
@@ -65,12 +64,17 @@ def pad(x: Array, rows: tuple[int, int], columns: tuple[int, int], value: float 
     return out
 
 
-def random_like(x: Array, rng: np.random.Generator) -> Any:
-    """Uniform float32 numbers in [0, 1) of x's shape, on the host.
+def mask_like(x: Array, rng: np.random.Generator, p: float) -> Array:
+    """Booleans of x's shape on x's device, False with probability p: whether a uniform float32 number in [0, 1) is at least p.
 
-    Drawn in logical order, for images (N, H, W, C), so that neither x's strides nor its device can change them.
+    The numbers are drawn from `rng` in logical order, for images (N, H, W, C), so that neither x's strides nor its device can
+    change them. The substitute "draws"(xp, rng, shape, p) may make the mask where it is needed; it gives None for a generator that
+    it does not know, and then the host draws.
     """
-    if x.ndim != 4:
-        return rng.random(x.shape, dtype=np.float32)
-    n, c, h, w = x.shape
-    return as_nchw(rng.random((n, h, w, c), dtype=np.float32))
+    xp, images = array_module(x), x.ndim == 4
+    shape = tuple(x.shape[axis] for axis in (0, 2, 3, 1)) if images else tuple(x.shape)
+    draw = substituted("draws", xp)
+    mask = draw(xp, rng, shape, float(p)) if draw else None
+    if mask is None:
+        mask = xp.asarray(rng.random(shape, dtype=np.float32) >= float(p))
+    return as_nchw(mask) if images else mask

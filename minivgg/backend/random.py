@@ -23,7 +23,7 @@ __all__ = ["stream"]
 def stream(seed: int, *key: str | int) -> np.random.Generator:
     """A NumPy generator that depends on `seed` and the words and numbers of `key`, on nothing else.
 
-    Draws are made on the host, for every device alike, so that a GPU run sees the CPU run's numbers.
+    A GPU run sees the CPU run's numbers: they are drawn on the host, or on the card by a kernel that makes NumPy's bits.
     """
     text = repr((int(seed), *(part if isinstance(part, str) else int(part) for part in key)))
     digest = hashlib.sha256(text.encode()).digest()

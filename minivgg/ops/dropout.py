@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend import layout
-from ..backend.arrays import Array, array_module
+from ..backend.arrays import Array
 from ..errors import ConfigError
 
 __all__ = ["Dropout", "dropout"]
@@ -47,7 +47,7 @@ class Dropout(Op):
 def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
     """Set each element of x to zero with probability p and divide the others by 1 − p.
 
-    The mask is drawn on the host from `rng` (see `minivgg.backend.random.stream`), in logical order. p = 1 gives zeros.
+    The mask is drawn from `rng` (see `minivgg.backend.random.stream`) in logical order, the same on every device. p = 1 gives zeros.
     """
     if not 0.0 <= p <= 1.0:
         raise ConfigError(f"dropout: p must be a probability in [0, 1], but is {p}.")
@@ -56,5 +56,4 @@ def dropout(x: Any, p: float = 0.5, *, rng: np.random.Generator) -> Any:
     if p == 1.0:
         return x * 0.0
     data = x.data if isinstance(x, Tensor) else x
-    mask = layout.random_like(data, rng) >= p
-    return Dropout(float(p))(x, array_module(data).asarray(mask))
+    return Dropout(float(p))(x, layout.mask_like(data, rng, p))

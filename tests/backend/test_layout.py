@@ -50,18 +50,18 @@ def test_pad_by_nothing_is_free():
     assert layout.pad(X, (0, 0), (0, 0)) is X
 
 
-def test_random_numbers_ignore_strides_and_dtype():
+def test_masks_ignore_strides_and_dtype():
     """Masks for the same shape are the same, however the array lies in memory; they are stored channels-last."""
-    expected = layout.random_like(X, stream(0))
+    expected = layout.mask_like(X, stream(0), 0.4)
     for x in (STORED, np.asfortranarray(X), X[:, ::-1], X.astype("float32"), np.broadcast_to(np.zeros((1, 1, 1, 1)), X.shape)):
-        y = layout.random_like(x, stream(0))
+        y = layout.mask_like(x, stream(0), 0.4)
         np.testing.assert_array_equal(y, expected)
-        assert is_channels_last(y) and y.dtype == np.float32
+        assert is_channels_last(y) and y.dtype == bool
 
 
-def test_random_numbers_are_drawn_pixel_by_pixel():
-    """In the order (N, H, W, C), for other ranks in row-major order."""
-    np.testing.assert_array_equal(layout.random_like(X, stream(0)), stream(0).random((2, 4, 5, 3), dtype="float32").transpose(0, 3, 1, 2))
-    np.testing.assert_array_equal(
-        layout.random_like(np.asfortranarray(np.ones((3, 4))), stream(0)), stream(0).random((3, 4), dtype="float32")
-    )
+def test_masks_are_drawn_pixel_by_pixel():
+    """In the order (N, H, W, C), for other ranks in row-major order; kept is what is at least p."""
+    pixels = stream(0).random((2, 4, 5, 3), dtype="float32") >= 0.4
+    np.testing.assert_array_equal(layout.mask_like(X, stream(0), 0.4), pixels.transpose(0, 3, 1, 2))
+    rows = layout.mask_like(np.asfortranarray(np.ones((3, 4))), stream(0), 0.4)
+    np.testing.assert_array_equal(rows, stream(0).random((3, 4), dtype="float32") >= 0.4)

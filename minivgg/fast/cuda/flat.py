@@ -15,5 +15,7 @@ __all__ = ["alike"]
 def alike(first: Array, *others: Array) -> tuple[Array, ...]:
     """The arrays, all of `first`'s shape, with its order of axes in memory and without gaps; a copy is made of any that differs."""
     xp, order = array_module(first, *others), outer_first(first)
-    back = [order.index(axis) for axis in range(first.ndim)]
-    return tuple(xp.ascontiguousarray(array.transpose(order)).transpose(back) for array in (first, *others))
+    back, shape = [order.index(axis) for axis in range(first.ndim)], [first.shape[axis] for axis in order]
+    return tuple(  # ascontiguousarray makes one axis of none
+        xp.ascontiguousarray(array.transpose(order)).reshape(shape).transpose(back) for array in (first, *others)
+    )

@@ -64,7 +64,7 @@ class Program:
         self, function: str, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, **definitions: Any
     ) -> None:
         """Run `function` on the current stream, with so many blocks of so many threads; nothing is waited for."""
-        xp = array_module(*(a for a in arguments if hasattr(a, "shape") and a.shape))
+        xp = array_module(*(a for a in arguments if hasattr(a, "shape") and not isinstance(a, np.ndarray)))  # which may be a struct
         kernel = self._module(xp, definitions).get_function(function)
         kernel(_three(blocks), _three(threads), tuple(map(_argument, arguments)))
 

@@ -9,6 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
@@ -30,6 +32,13 @@ class Cupy(pretend.Module):
     __version__ = "14.2.0"
     ndarray = pretend.Array
     RawModule = RawModule
+
+    def asarray(self, value: Any, dtype: Any = None) -> pretend.Array:
+        """A copy of what is on the host, in C order, or in Fortran order if it is that; a device array is left where it is."""
+        if isinstance(value, pretend.Array):
+            return pretend.Array(value._values.astype(dtype or value.dtype, copy=False))
+        host = np.asarray(value, dtype)
+        return pretend.Array(np.array(host, order="F" if host.flags.fnc else "C"))
 
     def get_default_memory_pool(self) -> Pool:
         """The pool of all arrays."""

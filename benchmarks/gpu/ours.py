@@ -1,0 +1,114 @@
+"""minivgg on a card: the model, the loss, the optimiser, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import minivgg as mv
+from measuring.agreement import Sweep
+from measuring.job import Job
+from measuring.timing import Run
+from minivgg import models, nn, ops, optim
+from minivgg.autograd import mode
+from minivgg.backend.arrays import to_numpy
+from minivgg.backend.precision import image_dtype, precision
+
+from .card import Place
+
+__all__ = ["Network"]
+
+_SCALE = 1024.0  # of the loss in fp16, whose small gradients would be zero; the rate is divided by it
+
+
+class Network:
+    """One contender: a network with weights of its own, in one precision."""
+
+    def __init__(self, job: Job, place: Place, name: str = "fp32") -> None:
+        self.place, self.job, self.name = place, job, name
+        self.model: Any = models.build(
+            job.model, num_classes=job.classes, in_channels=job.channels, image_size=job.size, width=job.width, head=job.head
+        ).to("cuda")
+
+    def state(self) -> dict[str, Any]:
+        """Name → NumPy array."""
+        return {name: to_numpy(array) for name, array in self.model.state_dict().items()}
+
+    def gradients(self, images: Any, targets: Any) -> Sweep:
+        """Loss and gradients in the images' dtype, without dropout."""
+        self.model.to(dtype=images.dtype.name)
+        with self._no_dropout(), mv.frozen_state():
+            loss = ops.cross_entropy(self.model(mv.Tensor(self.place.device.asarray(images))), self.place.device.asarray(targets))
+            loss.backward()
+        found = {name: to_numpy(p.grad) for name, p in self.model.named_parameters()}
+        self.model.zero_grad()
+        self.model.to(dtype="float32")
+        return loss.item(), found
+
+    def loss(self, images: Any, targets: Any) -> float:
+        """Of this contender's precision, without dropout; nothing is recorded."""
+        with self._no_dropout(), mv.frozen_state(), mv.no_grad(), precision(self.name):
+            return float(ops.cross_entropy(self.model(self._images(images)), self.place.device.asarray(targets)).item())
+
+    def training(self, images: Any, targets: Any) -> Run:
+        """Forward, loss, backward, SGD with momentum and weight decay; a step with NaN or Inf is not applied, as in `train`."""
+        scale = _SCALE if self.name == "fp16" else 1.0
+        sgd = optim.SGD(self.model.named_parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
+        x, labels, number = self._images(images), self.place.device.asarray(targets), [0]
+        xp = self.place.cupy
+
+        def run(steps: int) -> None:
+            with precision(self.name):
+                for _ in range(steps):
+                    number[0] += 1
+                    with mode.step(number[0]):
+                        loss = ops.cross_entropy(self.model(x), labels)
+                    sgd.zero_grad()
+                    loss.backward(xp.full_like(loss.data, scale))
+                    guard = None
+                    if scale != 1.0:
+                        for _, p in sgd.parameters():
+                            p.grad *= 1.0 / scale
+                        guard = xp.isfinite(sum(p.grad.sum() for _, p in sgd.parameters()))
+                    sgd.step(guard)
+
+        return run
+
+    def inference(self, images: Any) -> Run:
+        """Evaluation, batch norm folded."""
+        model = self.model.eval()
+        if any(isinstance(module, nn.BatchNorm2d) for _, module in model.named_modules()):
+            model = nn.fold_batch_norm(model)
+        x = self._images(images)
+
+        def run(steps: int) -> None:
+            with mv.no_grad(), precision(self.name):
+                for _ in range(steps):
+                    model(x)
+
+        return run
+
+    def _images(self, images: Any) -> mv.Tensor:
+        """On the card, channels-last, in the precision's dtype: as the loader hands batches out."""
+        stored = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        dtype = image_dtype(self.name)
+        x = self.place.device.asarray(stored)
+        return mv.Tensor(x if dtype is None else x.astype(dtype))
+
+    @contextmanager
+    def _no_dropout(self) -> Iterator[None]:
+        layers = [m for _, m in self.model.named_modules() if isinstance(m, nn.Dropout)]
+        before = [m.p for m in layers]
+        for m in layers:
+            m.p = 0.0
+        try:
+            yield
+        finally:
+            for m, p in zip(layers, before, strict=True):
+                m.p = p
+
+
+Make = Callable[[], Run]

@@ -1,0 +1,86 @@
+"""Bias and rectifier behind a product, and their gradients, on contiguous rows (…, K): what convolutions and linear layers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...backend.arrays import Array, array_module
+from ...backend.blocks import empty_like
+from .flat import alike
+from .program import FLOATS, Program, grid, stored_type
+from .rows import THREADS, layout, wide_dtype
+
+__all__ = ["add_bias_relu", "channel_sums", "masked_gradient", "masked_sums"]
+
+_PROGRAM = Program("activation.cu", STORED=FLOATS)
+_RELU = Program("relu.cu", STORED=FLOATS)
+_COLUMNS = 8  # of the second stage's blocks: 32 bytes of a row, the least that is fetched
+
+
+def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
+    """y[…,k] ← y[…,k] + bias[k], then max(·, 0) if `relu`: in place on contiguous rows y (…, K), which is returned.
+
+    `bias` (K,), of y's dtype or of the one that is computed with (float32 beside half), or None.
+    """
+    k = y.shape[-1]
+    if y.size == 0 or (bias is None and not relu):
+        return y
+    blocks, threads = layout(y, each=4, most=1 << 12)
+    if bias is None:
+        _PROGRAM.launch("rectify", blocks, threads, y, y.size // k, k, STORED=stored_type(y))
+        return y
+    bias = array_module(y, bias).ascontiguousarray(bias)
+    function = "add_bias_relu" if bias.dtype == y.dtype else "add_wide_bias_relu"
+    bias = bias if bias.dtype == y.dtype else bias.astype(wide_dtype(y), copy=False)
+    _PROGRAM.launch(function, blocks, threads, y, bias, relu, y.size // k, k, STORED=stored_type(y))
+    return y
+
+
+def masked_gradient(gy: Array, y: Array) -> Array:
+    """gy where y > 0, else 0; for arrays of one shape, and stored as y is. Exact."""
+    y, gy = alike(y, gy)
+    g = empty_like(y)
+    if y.size:
+        vectors = -(-y.size * y.itemsize // 16)
+        _RELU.launch("relu_gradient", grid(vectors), THREADS, gy, y, g, y.size, STORED=stored_type(y))
+    return g
+
+
+def channel_sums(rows: Array, dtype: Any = None) -> Array:
+    """Σ over all rows of contiguous (…, K): (K,), of `dtype`, or of the rows' own. Added up in float32 or float64, then rounded once."""
+    partial, blocks, threads = _stage(rows)
+    _PROGRAM.launch("channel_sums", blocks, threads, rows, partial, *_sizes(rows), STORED=stored_type(rows))
+    return _finished(partial, rows, dtype)
+
+
+def masked_sums(gy: Array, y: Array, dtype: Any = None) -> tuple[Array, Array]:
+    """(g, Σ over all rows of g) with g = gy where y > 0, else 0, for contiguous gy and y (…, K), in one pass: the bias gradient behind a
+    rectifier. The sum (K,) is of `dtype`, or of the rows' own.
+    """
+    partial, blocks, threads = _stage(gy)
+    g = array_module(gy, y).empty(gy.shape, gy.dtype)
+    _PROGRAM.launch("masked_sums", blocks, threads, gy, y, g, partial, *_sizes(gy), STORED=stored_type(gy))
+    return g, _finished(partial, gy, dtype)
+
+
+def _sizes(rows: Array) -> tuple[int, int]:
+    k = rows.shape[-1]
+    return rows.size // max(k, 1), k
+
+
+def _stage(rows: Array) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+    """Room for one row of partial sums of each block, and the blocks."""
+    blocks, threads = layout(rows, each=8, most=1 << 10)
+    return array_module(rows).empty((blocks[1], rows.shape[-1]), wide_dtype(rows)), blocks, threads
+
+
+def _finished(partial: Array, rows: Array, dtype: Any) -> Array:
+    """The second stage: Σ of the partial sums, as `dtype`."""
+    (count, k), xp = partial.shape, array_module(partial)
+    dtype = rows.dtype if dtype is None else dtype
+    own = dtype == rows.dtype
+    out = xp.empty(k, dtype if own else partial.dtype)
+    threads = (_COLUMNS, THREADS // _COLUMNS)
+    function = "finish_stored_sums" if own else "finish_sums"
+    _PROGRAM.launch(function, -(-k // _COLUMNS), threads, partial, out, count, k, STORED=stored_type(rows))
+    return out.astype(dtype, copy=False)
