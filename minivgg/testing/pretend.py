@@ -80,6 +80,11 @@ class Array:
         return SimpleNamespace(id=self._card)
 
     @property
+    def data(self) -> Any:
+        """Its memory, of which only the address may be asked for."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
+
+    @property
     def base(self) -> Any:
         """What owns the memory."""
         return self._values

@@ -15,6 +15,7 @@ from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
 from . import streams
+from .linalg import Linalg
 from .pool import TOTAL, OutOfMemoryError, Pool
 from .raw_module import RawModule
 
@@ -74,6 +75,7 @@ module.cuda = SimpleNamespace(
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (TOTAL - pool.total_bytes(), TOTAL)),
 )
+module._core = SimpleNamespace(_routines_linalg=Linalg())
 
 
 @contextmanager

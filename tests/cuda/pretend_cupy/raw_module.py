@@ -59,33 +59,46 @@ class RawKernel:
         assert len(grid) == len(block) == 3 and all(isinstance(n, int) and n >= 1 for n in (*grid, *block)), (self._name, grid, block)
         assert block[0] * block[1] * block[2] <= _MOST_THREADS and grid[0] < 2**31 and grid[1] < 2**16 and grid[2] < 2**16, (grid, block)
         assert shared_mem == 0, "kernels declare their shared memory"
-        values = [a._values if isinstance(a, pretend.Array) else a for a in arguments]
-        self._check(values)
-        addresses = [ctypes.c_void_p(v.ctypes.data) if isinstance(v, np.ndarray) else None for v in values]
-        holders = [address if address is not None else np.array(v) for address, v in zip(addresses, values, strict=True)]
+        self._check(arguments)
+        holders = [ctypes.c_void_p(_address(a)) if _is_pointer(a) else np.asarray(a) for a in arguments]
         places = [ctypes.addressof(h) if isinstance(h, ctypes.c_void_p) else h.ctypes.data for h in holders]
         LAUNCHES.append(self._name)
         problem = self._start((ctypes.c_void_p * len(places))(*places), (ctypes.c_uint * 6)(*grid, *block), self._barriers, order[0])
         if problem is not None:
             raise RuntimeError(f"{self._name}: {problem.decode()}")
 
-    def _check(self, values: list[Any]) -> None:
+    def _check(self, values: tuple[Any, ...]) -> None:
         """The arguments have the types that the function was written for: on a card, bytes would be taken for others."""
         buffer = ctypes.create_string_buffer(4096)
         self._kinds(buffer)
         expected = buffer.value.decode().split()
-        found = []
-        for v in values:
-            if isinstance(v, np.ndarray) and v.dtype.fields is None:
-                found.append(f"pointer{v.itemsize}")
-            elif isinstance(v, np.void) or (isinstance(v, np.ndarray) and v.dtype.fields):
-                found.append(f"struct{v.itemsize}")
-            elif isinstance(v, np.generic):
-                found.append(f"{ {'b': 'bool', 'f': 'float'}.get(v.dtype.kind, 'int') }{v.itemsize}")
-            else:
-                found.append(type(v).__name__)
-        if found != expected or len(values) != len(expected):
+        found = [_kind(v) for v in values]
+        fits = [f == e or (f == "null" and e.startswith("pointer")) for f, e in zip(found, expected, strict=False)]
+        if len(found) != len(expected) or not all(fits):
             raise TypeError(f"{self._name} takes ({', '.join(expected)}), but was given ({', '.join(found)})[{len(values)}].")
+        size = sum(8 if _is_pointer(v) else np.asarray(v).nbytes for v in values)
+        assert size <= 4096, f"{self._name}: {size} bytes of arguments, but a launch takes 4096"
+
+
+def _is_pointer(value: Any) -> bool:
+    return value is None or isinstance(value, pretend.Array)
+
+
+def _address(value: Any) -> int | None:
+    return None if value is None else int(value._values.ctypes.data)
+
+
+def _kind(v: Any) -> str:
+    """How an argument arrives. A structure is a NumPy array of size one, by value; None is a null pointer."""
+    if v is None:
+        return "null"
+    if isinstance(v, pretend.Array):
+        return f"pointer{v.itemsize}"
+    if isinstance(v, (np.void, np.ndarray)) and v.dtype.fields and v.size == 1:
+        return f"struct{v.itemsize}"
+    if isinstance(v, np.generic):
+        return f"{ {'b': 'bool', 'f': 'float'}.get(v.dtype.kind, 'int') }{v.itemsize}"
+    return type(v).__name__
 
 
 def _compiled(code: str, options: tuple[str, ...]) -> Path:
