@@ -4,6 +4,7 @@ from . import (
     batch_norm,
     channel_sum,
     dropout,
+    max_pool2d,
     philox,
     relu,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "batch_norm",
     "channel_sum",
     "dropout",
+    "max_pool2d",
     "philox",
     "relu",
 ]
