@@ -23,9 +23,7 @@ def test_the_source_has_the_matrices_of_the_cpu(name, matrix):
 
 
 @pytest.mark.parametrize("padding", [(1, 1), (0, 2), (2, 0)])
-@pytest.mark.parametrize(
-    ("size", "c", "k", "n"), [((4, 4), 16, 17, 1), ((9, 7), 5, 3, 2), ((1, 1), 1, 1, 3), ((3, 13), 33, 8, 1)], ids=str
-)
+@pytest.mark.parametrize(("size", "c", "k", "n"), [((4, 4), 16, 17, 1), ((9, 7), 5, 3, 2), ((1, 1), 1, 1, 3), ((3, 13), 33, 8, 1)], ids=str)
 def test_winograd_equals_the_definition(card, size, c, k, n, padding):
     """y, gx and gw, for whole tiles and cut ones, images smaller than a window, and channels around a block's 32."""
     if min(s + 2 * p for s, p in zip(size, padding, strict=True)) < 3:

@@ -13,7 +13,7 @@ float32, so at 67 TFLOP/s and 4.3 TB/s they take longer than the memory from C =
 tile and channel, twice as many as V and M together, for four times the work; that holds for y and gx as for gw, so all three are
 computed this way.
 
-The filters' gradient is a sum over all tiles. It is cut into groups, so that there are enough products to fill a card where channels are few:
+The filters' gradient is a sum over all tiles. It is cut into groups, so that products fill a card where channels are few:
 (groups · 36, C, length) @ (groups · 36, length, K). A transform writes V transposed at once, since CuPy copies transposed operands of
 3-D products, which would move V twice more. Groups are added up in double, in their order.
 
@@ -54,7 +54,7 @@ def serves(problem: Problem, dtype: Any) -> bool:
 
 def workspace(problem: Problem, dtype: Any) -> int:
     """Bytes of transformed images, filters and products at a time, at most, in a forward pass or either gradient."""
-    found, size = [], np.dtype(dtype).itemsize
+    found, size = [], int(np.dtype(dtype).itemsize)
     for part in (problem, turned(problem)):
         assert part is not None
         images = largest(part.n, _bytes(part, dtype))
@@ -71,7 +71,8 @@ def forward(x: Array, w: Array, problem: Problem, bias: Array | None = None, rel
     for images in pieces(problem.n, _bytes(problem, x.dtype)):
         tiles = (images.stop - images.start) * _tiles(problem)
         v = xp.empty((_PLACES, tiles, problem.c), x.dtype)
-        _launch("winograd_images", tiles * problem.c, x[images], v, tiles, problem.c, *problem.size, *_grid(problem), *problem.geometry.padding)
+        sizes = (tiles, problem.c, *problem.size, *_grid(problem), *problem.geometry.padding)
+        _launch("winograd_images", tiles * problem.c, x[images], v, *sizes)
         products, part = batched(v, u), y[images]
         biased = bias is not None
         ending = (bias if biased else u, part, biased, relu)
@@ -125,7 +126,7 @@ def _tiles(problem: Problem) -> int:
 
 def _bytes(problem: Problem, dtype: Any) -> int:
     """Of one image's transformed tiles and their products."""
-    return _PLACES * _tiles(problem) * (problem.c + problem.k) * np.dtype(dtype).itemsize
+    return _PLACES * _tiles(problem) * (problem.c + problem.k) * int(np.dtype(dtype).itemsize)
 
 
 def _groups(tiles: int, problem: Problem) -> tuple[int, int]:
