@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .pretend_cupy import install
+from .pretend_cupy import install, raw_module
 from .pretend_cupy.raw_module import why_not
 
 
@@ -19,3 +19,10 @@ def card() -> Iterator[Any]:
         pytest.skip(reason)
     with install() as cupy:
         yield cupy
+
+
+@pytest.fixture(params=[0, 1, 2], ids=["upwards", "downwards", "scattered"])
+def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The threads of a block run in this order: the test runs in each of three."""
+    monkeypatch.setattr(raw_module, "order", [request.param])
+    return int(request.param)

@@ -18,7 +18,7 @@ from ..overlay import kernel
 from ..problem import Problem
 from . import activation
 from .choice import choose
-from .rows import is_float
+from .rows import served
 
 __all__ = ["backward", "backward_relu", "forward", "forward_relu", "image_gradient", "weight_gradient"]
 
@@ -27,7 +27,7 @@ _BOUND = 1e-4
 
 def _serves(call: Any, *arrays: Array) -> bool:
     """One group, and nothing of size 0; a number type that kernels know."""
-    return call.groups == 1 and is_float(*(a for a in arrays if a is not None))
+    return call.groups == 1 and served(*(a for a in arrays if a is not None))
 
 
 def _problem(call: Any, x_shape: Sequence[int], w_shape: Sequence[int]) -> Problem:

@@ -1,5 +1,23 @@
 """The list of kernels for cards: importing this module registers all of them. CuPy is not imported: kernels are given its arrays."""
 
-from . import conv2d, dropout, philox, relu
+from . import (
+    batch_norm,
+    channel_sum,
+    conv2d,
+    dropout,
+    gradients,
+    philox,
+    relu,
+    sgd,
+)
 
-__all__ = ["conv2d", "dropout", "philox", "relu"]
+__all__ = [
+    "batch_norm",
+    "channel_sum",
+    "conv2d",
+    "dropout",
+    "gradients",
+    "philox",
+    "relu",
+    "sgd",
+]

@@ -59,10 +59,8 @@ class RawKernel:
         assert len(grid) == len(block) == 3 and all(isinstance(n, int) and n >= 1 for n in (*grid, *block)), (self._name, grid, block)
         assert block[2] <= 64 and grid[0] < 2**31 and grid[1] < 2**16 and grid[2] < 2**16, (grid, block)
         assert shared_mem == 0, "kernels declare their shared memory"
-        values = [a._values if isinstance(a, pretend.Array) else a for a in arguments]
-        self._check(values)
-        addresses = [ctypes.c_void_p(v.ctypes.data) if isinstance(v, np.ndarray) else None for v in values]
-        holders = [address if address is not None else np.array(v) for address, v in zip(addresses, values, strict=True)]
+        self._check(arguments)
+        holders = [ctypes.c_void_p(_address(a)) if _is_pointer(a) else np.asarray(a) for a in arguments]
         places = [ctypes.addressof(h) if isinstance(h, ctypes.c_void_p) else h.ctypes.data for h in holders]
         LAUNCHES.append(self._name)
         sizes = (ctypes.c_uint * 6)(*grid, *block)
@@ -70,31 +68,49 @@ class RawKernel:
         if problem is not None:
             raise RuntimeError(f"{self._name}: {problem.decode()}")
 
-    def _check(self, values: list[Any]) -> None:
+    def _check(self, values: tuple[Any, ...]) -> None:
         """The arguments have the types that the function was written for: on a card, bytes would be taken for others."""
         buffer = ctypes.create_string_buffer(4096)
         self._kinds(buffer)
         expected, found = buffer.value.decode().split(), [_kind(v) for v in values]
         if len(found) != len(expected) or not all(map(_fits, found, expected)):
             raise TypeError(f"{self._name} takes ({', '.join(expected)}), but was given ({', '.join(found)})[{len(values)}].")
-        for v in values:
-            if isinstance(v, np.ndarray) and v.size:
-                low, high = np.lib.array_utils.byte_bounds(v)
-                if high - low != v.nbytes:
-                    raise TypeError(f"{self._name} was given an array with gaps: shape {v.shape}, strides {v.strides}.")
+        for v in (v._values for v in values if isinstance(v, pretend.Array) and v.size):
+            low, high = np.lib.array_utils.byte_bounds(v)
+            if high - low != v.nbytes:
+                raise TypeError(f"{self._name} was given an array with gaps: shape {v.shape}, strides {v.strides}.")
+        size = sum(8 if _is_pointer(v) else np.asarray(v).nbytes for v in values)
+        assert size <= 4096, f"{self._name}: {size} bytes of arguments, but a launch takes 4096"
+
+
+def _is_pointer(value: Any) -> bool:
+    return value is None or isinstance(value, pretend.Array)
+
+
+def _address(value: Any) -> int | None:
+    return None if value is None else int(value._values.ctypes.data)
 
 
 def _kind(value: Any) -> str:
-    """An argument's type, as shim.hpp writes a parameter's: float4* for an array of float32, int8 for np.int64."""
-    if not isinstance(value, (np.ndarray, np.generic)):
+    """An argument's type, as shim.hpp writes a parameter's: float4* for an array of float32, int8 for np.int64. A structure is a NumPy
+    array of size one, by value; None is a null pointer."""
+    if value is None:
+        return "null"
+    if not isinstance(value, (np.ndarray, np.generic, pretend.Array)):
         return type(value).__name__  # CuPy would guess a C type; `Program.launch` leaves nothing to guess
+    if isinstance(value, np.ndarray) and not (value.dtype.fields and value.size == 1):
+        return "an array of the host"
     what = {"b": "bool", "f": "float", "i": "int", "u": "int"}.get(value.dtype.kind, "struct")
-    return f"{what}{value.dtype.itemsize}{'*' if isinstance(value, np.ndarray) else ''}"
+    return f"{what}{value.dtype.itemsize}{'*' if isinstance(value, pretend.Array) else ''}"
 
 
 def _fits(found: str, expected: str) -> bool:
-    """Whether bits are taken for what they are. A half is a struct of two bytes in the sources; bytes may stand for anything."""
-    return found == expected or (found[-1] == "*" and (expected in ("int1*", "void*") or {found, expected} == {"float2*", "struct2*"}))
+    """Whether bits are taken for what they are. A half is a struct of two bytes in the sources, any array of two bytes outside;
+    bytes may stand for anything."""
+    if found == "null":
+        return expected.endswith("*")
+    anything = expected in ("int1*", "void*") or (expected == "struct2*" and found in ("float2*", "int2*"))
+    return found == expected or (anything and found.endswith("*"))
 
 
 def _compiled(code: str, options: tuple[str, ...]) -> Path:
