@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +32,7 @@ class Clock:
 
     def seconds(self, marks: Sequence[Any]) -> list[float]:
         """From each mark to the next. A card is waited for."""
-        pairs = list(zip(marks, marks[1:], strict=False))
+        pairs = list(itertools.pairwise(marks))
         if self._device.kind == "cpu":
             return [end - start for start, end in pairs]
         if pairs:

@@ -46,9 +46,10 @@ class Throughput:
         return self.waited / self.seconds
 
     def __str__(self) -> str:
+        each, idle = (seconds / self.steps * 1e3 for seconds in (self.seconds, self.waited))
         return (
-            f"{self.steps} steps on {self.device}: {self.images / self.seconds:.1f} images/s, {self.seconds / self.steps * 1e3:.2f} ms a step\n"
-            f"{self.waiting:.1%} of the time the device waited for data ({self.waited / self.steps * 1e3:.2f} ms a step)\n"
+            f"{self.steps} steps on {self.device}: {self.images / self.seconds:.1f} images/s, {each:.2f} ms a step\n"
+            f"{self.waiting:.1%} of the time the device waited for data ({idle:.2f} ms a step)\n"
             "Nothing was written. Leave out --benchmark to train."
         )
 
@@ -71,7 +72,8 @@ class _Timed(Trainer):
     def run_steps(self, steps: int) -> Throughput:
         """As many steps, timed."""
         job, clock = self.job, Clock(self.job.device)
-        marks, images = [], 0
+        marks: list[Any] = []
+        images = 0
         job.model.train()
         with job.device.use(), precision(job.config.precision), explain_out_of_memory(job):
             batches = self._batches()

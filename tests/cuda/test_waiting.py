@@ -28,19 +28,20 @@ def test_waits_of_a_run_are_counted(card, config, monkeypatch):
     inside, uploads, saved = [], [], []
     step, upload = Trainer._step, type(card).asarray
 
-    def counting(trainer, batch):
+    def counted_step(trainer, batch):
         before = pretend.synchronisations
         uploads.clear()
         step(trainer, batch)
         inside.append(pretend.synchronisations - before)
         assert not uploads, uploads
 
-    monkeypatch.setattr(Trainer, "_step", counting)
-    monkeypatch.setattr(
-        type(card),
-        "asarray",
-        lambda self, x, *a: (uploads.append(x) if isinstance(x, np.ndarray) and x.ndim else None, upload(self, x, *a))[1],
-    )
+    def noted_upload(module, x, *dtype):
+        if isinstance(x, np.ndarray) and x.ndim:
+            uploads.append(x)
+        return upload(module, x, *dtype)
+
+    monkeypatch.setattr(Trainer, "_step", counted_step)
+    monkeypatch.setattr(type(card), "asarray", noted_upload)
     monkeypatch.setattr("minivgg.train.loop.save_checkpoint", lambda path, state: saved.append([x.get() for x in arrays(state)]))
     settings = config(**_TINY)
     steps = len(build_job(settings).train)
