@@ -17,7 +17,7 @@ from .pretend_cupy.raw_module import order
 class Case:
     """Images x (N, H, W, C), filters w (R, S, C, K), a bias and an upstream gradient, of unit variance (w: He's), in a dtype."""
 
-    def __init__(self, problem: Problem, dtype: str = "float64", seed: int = 0) -> None:
+    def __init__(self, problem: Problem, dtype: Any = "float64", seed: int = 0) -> None:
         rng, g = np.random.default_rng(seed), problem.geometry
         self.problem = problem
         self.x = rng.standard_normal((problem.n, *problem.size, problem.c)).astype(dtype)

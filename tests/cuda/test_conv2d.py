@@ -123,14 +123,24 @@ def implicit(monkeypatch):
     choice._explain.cache_clear()
 
 
-def test_the_implicit_product_serves_thin_images_and_narrow_layers(card, implicit):
-    """Three channels in every precision; in TF32 and half precision up to 128 channels and filters, where columns would take longest."""
+def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card, implicit):
+    """In TF32 and half precision up to 128 channels and filters, where columns would take longest; never in strict float32 or float64."""
     thin, narrow, wide = problem((224, 224), 3, 64), problem((112, 112), 128, 128), problem((56, 56), 128, 256)
-    assert choice.choose(thin, "float32") is implicit and choice.choose(narrow, "float32") is winograd
+    assert choice.choose(thin, "float32") is columns and choice.choose(narrow, "float32") is winograd
     assert choice.choose(narrow, "float16") is implicit and choice.choose(wide, "float16") is columns
     with precision.precision("tf32"):
         assert choice.choose(narrow, "float32") is implicit and choice.choose(wide, "float32") is columns
-        assert choice.choose(narrow, "float64") is columns
+        assert choice.choose(thin, "float32") is implicit and choice.choose(narrow, "float64") is columns
+    with precision.precision("fp16"):  # arrays that nobody has cast are computed strictly
+        assert choice.choose(narrow, "float32") is winograd
+
+
+def test_the_workspace_is_that_of_the_chosen_algorithm(implicit):
+    """A bounded number of bytes, none where nothing is written but the result."""
+    narrow, wide = problem((8, 8), 32, 64), problem((8, 8), 32, 256)
+    assert choice.workspace(narrow, "float32") == winograd.workspace(narrow, "float32") > 0
+    assert choice.workspace(wide, "float16") == 2 * 64 * 9 * 256 * 2  # of gy, for gx
+    assert choice.workspace(narrow, "float16") == 0
 
 
 @pytest.mark.parametrize(

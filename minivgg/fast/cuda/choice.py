@@ -1,12 +1,12 @@
 """Which algorithm convolves on the card: a table of rules, from the floors of memory and arithmetic, so that shapes and precision decide.
 
-    winograd   float32 in strict precision, 3×3, stride 1, 16 channels or more on both sides: a quarter of the products, which are
-               what takes long there (67 TFLOP/s; VGG-16 at 224 and batch 64: 32 ms where im2col has 88)
-    implicit   columns that are never written: where columns would take longer than the products. Those are 2·R·S·C numbers written and read
-               a window, for 2·R·S·C·K operations: at 4.3 TB/s, columns of K filters take K₀/K of the time of the products, with K₀ = 420
-               in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our own at half of cuBLAS's rate is the faster one
-               up to about K₀ filters; it is chosen up to 128, where a third of that rate is enough (VGG's conv1_1 to conv2_2). And
-               where an image has 4 channels or fewer, whose columns can't be moved in full lines.
+    winograd   strict float32, 3×3, stride 1, 16 channels or more on both sides: a quarter of the products, which are what takes
+               long there (67 TFLOP/s; VGG-16 at 224 and batch 64: 32 ms where im2col has 88)
+    implicit   on tensor cores, so in TF32 or half precision: columns that are never written, where columns would take longer than the
+               products. Those are 2·R·S·C numbers written and read a window, for 2·R·S·C·K operations: at 4.3 TB/s columns take K₀/K
+               times as long as the products, with K₀ = 420 in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our
+               own at half of cuBLAS's rate is the faster one up to about K₀ filters; it is chosen up to 128, where a third of that
+               rate is enough (VGG's conv1_1 to conv2_2)
     im2col     everything else: all geometries, all types, float64, where someone checks gradients
 
 No number here was measured: they are data sheets'. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force "im2col" or "winograd", as on the CPU.
@@ -25,18 +25,23 @@ from ..cpu.choice import refusal, setting
 from ..problem import Problem
 from . import columns, winograd
 
-__all__ = ["ALGORITHMS", "choose", "explain"]
+__all__ = ["ALGORITHMS", "choose", "explain", "workspace"]
 
 ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd}
 
 _WINOGRAD_CHANNELS = 16  # with fewer, transforms take longer than products
-_THIN = 4  # channels
 _NARROW = 128  # filters and channels
 
 
 def choose(problem: Problem, dtype: Any) -> Any:
     """The room of the algorithm: `forward`, `image_gradient`, `weight_gradient`. Raises ConfigError if one is forced that can't serve."""
     return ALGORITHMS[explain(problem, dtype)[0]]
+
+
+def workspace(problem: Problem, dtype: Any) -> int:
+    """Bytes that a convolution or its gradients take beside their results, at most, by the algorithm that is chosen."""
+    room = choose(problem, dtype)
+    return int(room.workspace(problem, dtype)) if hasattr(room, "workspace") else 0
 
 
 def explain(problem: Problem, dtype: Any) -> tuple[str, str]:
@@ -53,14 +58,11 @@ def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str,
         )
     if forced != "auto":
         return forced, "conv_algorithm asks for it"
-    strict = dtype == "float32" and mode == "fp32"
-    implicit = "implicit" in ALGORITHMS and ALGORITHMS["implicit"].serves(problem, dtype)
-    if implicit and problem.c <= _THIN:
-        return "implicit", f"columns of {problem.c} channels can't be moved in full lines"
+    strict = mode != "tf32" and dtype == "float32"
     if strict and winograd.serves(problem, dtype) and min(problem.c, problem.k) >= _WINOGRAD_CHANNELS:
         return "winograd", "3×3, stride 1, strict float32: a quarter of the products"
     narrow = max(problem.c, problem.k) <= _NARROW and problem.geometry.size > 1
-    if implicit and narrow and not strict and dtype != "float64":
+    if narrow and not strict and dtype != "float64" and "implicit" in ALGORITHMS and ALGORITHMS["implicit"].serves(problem, dtype):
         return "implicit", f"columns would take longer than their products with {problem.k} filters"
     if dtype == "float64":
         return "im2col", "float64: no rounding beyond a sum's"
