@@ -138,6 +138,11 @@ class Blank(np.lib.mixins.NDArrayOperatorsMixin):
         """The first card."""
         return self.xp.card
 
+    @property
+    def data(self) -> Any:
+        """Its address, for kernels that do nothing."""
+        return SimpleNamespace(ptr=0)
+
     def transpose(self, *axes: Any) -> Blank:
         """A view with the axes in another order."""
         return self.view(self._look.transpose(*axes))
@@ -165,7 +170,8 @@ class Blank(np.lib.mixins.NDArrayOperatorsMixin):
     def set(self, values: Any, stream: Any = None) -> None:
         """Changes nothing here."""
 
-    fill = set
+    def fill(self, value: Any) -> None:
+        """Changes nothing here."""
 
     def __len__(self) -> int:
         return len(self._look)
