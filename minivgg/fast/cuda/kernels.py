@@ -3,6 +3,7 @@
 from . import (
     batch_norm,
     channel_sum,
+    cross_entropy,
     dropout,
     max_pool2d,
     philox,
@@ -12,6 +13,7 @@ from . import (
 __all__ = [
     "batch_norm",
     "channel_sum",
+    "cross_entropy",
     "dropout",
     "max_pool2d",
     "philox",
