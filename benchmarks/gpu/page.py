@@ -70,7 +70,9 @@ def _race(record: Record) -> str:
     if mine and rivals:
         best, other = min(mine, key=lambda name: mine[name]), min(rivals, key=lambda name: rivals[name])
         score = ratio(done[other]["seconds"], done[best]["seconds"])
-        said.append(f"Best of each: {best} against {other}: **{score}** over {len(done[best]['seconds'])} rounds; above 1, minivgg is faster.")
+        said.append(
+            f"Best of each: {best} against {other}: **{score}** over {len(done[best]['seconds'])} rounds; above 1, minivgg is faster."
+        )
     said += [f"{name} failed: {why}" for name, why in record["failures"].items()]
     return "\n\n".join([*said, *record["notes"]])
 

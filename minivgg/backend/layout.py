@@ -11,6 +11,8 @@ matrix (R·S·C, K). `rsck` and `as_kcrs` are the way in and out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .arrays import Array, array_module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .clipping import clip_grad_norm, gradient_norm
+from .finite import all_finite
 from .schedules import SCHEDULES, Constant, Cosine, OneCycle, Plateau, Schedule, Step
 from .sgd import SGD, without_decay
 
@@ -15,6 +16,7 @@ __all__ = [
     "Plateau",
     "Schedule",
     "Step",
+    "all_finite",
     "clip_grad_norm",
     "gradient_norm",
     "without_decay",

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.core import Tensor
 from ..backend.arrays import array_module
+from ..backend.substitutes import substituted
 from ..errors import ConfigError
 
 __all__ = ["clip_grad_norm", "gradient_norm"]
@@ -14,10 +15,13 @@ __all__ = ["clip_grad_norm", "gradient_norm"]
 
 def gradient_norm(named_parameters: Iterable[tuple[str, Tensor]]) -> Any:
     """√(Σ g²) over the gradients of all parameters together, those without one left out: a number, or a 0-d device array."""
+    gradients = [p.grad for _, p in named_parameters if p.grad is not None]
+    fused = substituted("norm", array_module(*gradients))
+    if fused and gradients:
+        return fused(gradients)
     total: Any = 0.0
-    for _, p in named_parameters:
-        if p.grad is not None:
-            total = total + (p.grad * p.grad).sum()
+    for g in gradients:
+        total = total + (g * g).sum()
     return total**0.5
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..autograd.core import Tensor
 from ..backend.arrays import array_module
-from ..backend.blocks import in_blocks
+from ..backend.blocks import empty_like, in_blocks
 from ..backend.device import Device
+from ..backend.substitutes import substituted
 from ..errors import CheckpointError, ConfigError, nearest
+from .finite import all_finite
 
 __all__ = ["SGD", "without_decay"]
 
@@ -90,21 +92,32 @@ class SGD:
         for _, p in self.parameters():
             p.grad = None
 
-    def step(self, guard: Any = None) -> None:
+    def finite(self) -> Any:
+        """Whether all gradients are free of NaN and Inf, a 0-d boolean array: see `all_finite`."""
+        return all_finite(self.parameters())
+
+    def step(self, guard: Any = None, scale: Any = None) -> None:
         """Update every parameter that has a gradient, in place; the gradients are left as they are.
 
         guard: a 0-d boolean array on the parameters' device, or None. Where it is False nothing changes: a GPU can
         so refuse a gradient with NaN without telling the host, which would have to wait for it.
+        scale: a 0-d float32 array there, or None. The gradients are those of a loss that was multiplied by it: each is divided by it.
         """
         for group in self.groups:
-            for name, p in group["params"]:
-                if p.grad is not None:
-                    self._update(name, p, group, guard)
+            moving = [(name, p) for name, p in group["params"] if p.grad is not None]
+            entries = [(p.data, p.grad, self._state(name, p) if group["momentum"] else None) for name, p in moving]
+            fused = substituted("sgd", array_module(*(w for w, _, _ in entries[:1])))
+            for w, g, v in fused(entries, group, self.form == "torch", guard, scale) if fused and entries else entries:
+                self._update(w, g, v, group, guard, scale)
+            for _, p in moving:
+                p.data = p.data  # counts as a write
 
-    def _update(self, name: str, p: Tensor, group: Mapping[str, Any], guard: Any) -> None:
+    def _update(self, w: Any, g: Any, velocity: Any, group: Mapping[str, Any], guard: Any, scale: Any) -> None:
         eta, mu, decay, torch = group["lr"], group["momentum"], group["weight_decay"], self.form == "torch"
 
         def update(w: Any, g: Any, velocity: Any = None) -> None:
+            if scale is not None:
+                g = g / scale
             if decay:
                 g = g + decay * w
             move = g if torch else -eta * g  # what enters the velocity
@@ -120,16 +133,15 @@ class SGD:
                 change = array_module(change).where(guard, change, 0)
             w -= change
 
-        in_blocks(update, p.data, p.grad, *([self._state(name, p)] if mu else []))
-        p.data = p.data  # counts as a write
+        in_blocks(update, w, g, *([] if velocity is None else [velocity]))
 
     def _state(self, name: str, p: Tensor) -> Any:
-        """The velocity of a parameter: zeros until its first step, and always of its dtype and on its device."""
+        """The velocity of a parameter: zeros until its first step, and always of its dtype, on its device and stored as it is."""
         v = self._velocity.get(name)
         if v is None:
             v = array_module(p.data).zeros_like(p.data)
-        elif v.dtype != p.dtype or array_module(v) is not array_module(p.data):  # the model was moved
-            v = Device.of(p.data).asarray(v, p.dtype)
+        elif v.dtype != p.dtype or v.device != p.data.device:  # the model was moved
+            v = _stored_like(p.data, v)
         self._velocity[name] = v
         return v
 
@@ -153,7 +165,16 @@ class SGD:
             if tuple(state[name].shape) != p.shape:
                 raise CheckpointError(f"{name} has shape {tuple(state[name].shape)}, but the parameter has {p.shape}.")
         for name, p in wanted.items():
-            self._velocity[name[len(_PREFIX) :]] = Device.of(p.data).asarray(state[name], p.dtype).copy()
+            self._velocity[name[len(_PREFIX) :]] = _stored_like(p.data, state[name])
+
+
+def _stored_like(w: Any, values: Any) -> Any:
+    """A copy of `values` with w's dtype, on its device and in its order in memory, in which updates run along both."""
+    device = Device.of(w)
+    with device.use():
+        copy = empty_like(w)
+        copy[...] = device.asarray(values, w.dtype)
+    return copy
 
 
 def without_decay(named_parameters: Iterable[Named], weight_decay: float = 5e-4) -> list[dict[str, Any]]:

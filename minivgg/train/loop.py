@@ -12,6 +12,7 @@ from ..backend.precision import precision
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
+from .feeding import feed
 from .gradients import gradients
 from .guard import Guard
 from .interrupts import Interrupted, Interrupts
@@ -20,6 +21,7 @@ from .metrics import Metrics
 from .observer import Observer
 from .progress import Progress
 from .run_folder import RunFolder
+from .scaling import unscale
 from .snapshot import snapshot
 
 __all__ = ["Trainer"]
@@ -46,7 +48,8 @@ class Trainer:
         a batch size that fits.
         """
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
-        with precision(self.job.config.precision), explain_out_of_memory(self.job), self._interrupts, quiet:
+        place, how = self.job.device.use(), precision(self.job.config.precision)
+        with place, how, explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
@@ -58,7 +61,7 @@ class Trainer:
         job, progress = self.job, self.progress
         start, seen = time.perf_counter(), progress.seen
         job.model.train()
-        for batch in job.train.epoch(progress.epoch, progress.position):
+        for batch in feed(job.train.epoch(progress.epoch, progress.position), job.device):
             self._step(batch)
             self.observer.step(self)
             every = job.config.checkpoint_every
@@ -75,16 +78,18 @@ class Trainer:
         job, progress = self.job, self.progress
         rate = job.schedule.lr(progress.step)
         loss, correct = gradients(job, batch, progress.step)
-        if job.scaling is not None:
-            job.scaling.unscale(job.optimizer.parameters())
+        scale = None if job.scaling is None else job.scaling.scale  # of these gradients: the guard moves it on
         fit = self._guard.judge(progress.step, progress.position, loss)
         if not self._guard.waits:
             self._guard.look(progress.epoch)
             fit = None  # or it would have raised
         if job.config.clip:
+            if scale is not None:
+                unscale(job.optimizer.parameters(), scale)
+                scale = None
             optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
         job.optimizer.lr = rate
-        job.optimizer.step(fit)
+        job.optimizer.step(fit, scale)
         if not self._guard.waits:
             progress.add(float(loss), int(correct), len(batch.labels))
         else:

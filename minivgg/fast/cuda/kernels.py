@@ -3,19 +3,25 @@
 from . import (
     batch_norm,
     channel_sum,
+    conv2d,
     cross_entropy,
     dropout,
+    gradients,
     max_pool2d,
     philox,
     relu,
+    sgd,
 )
 
 __all__ = [
     "batch_norm",
     "channel_sum",
+    "conv2d",
     "cross_entropy",
     "dropout",
+    "gradients",
     "max_pool2d",
     "philox",
     "relu",
+    "sgd",
 ]

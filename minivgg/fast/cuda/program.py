@@ -61,10 +61,20 @@ class Program:
             yield dict(zip(self.choices, values, strict=True))
 
     def launch(
-        self, function: str, blocks: int | tuple[int, ...], threads: int | tuple[int, ...], *arguments: Any, **definitions: Any
+        self,
+        function: str,
+        blocks: int | tuple[int, ...],
+        threads: int | tuple[int, ...],
+        *arguments: Any,
+        xp: Any = None,
+        **definitions: Any,
     ) -> None:
-        """Run `function` on the current stream, with so many blocks of so many threads; nothing is waited for."""
-        xp = array_module(*(a for a in arguments if hasattr(a, "shape") and not isinstance(a, np.ndarray)))  # which may be a struct
+        """Run `function` on the current stream, with so many blocks of so many threads; nothing is waited for.
+
+        `xp` must be given if no argument is an array of the card's. None arrives as a null pointer, and a NumPy array without axes, of a
+        structured dtype, as a structure by value.
+        """
+        xp = xp or array_module(*(a for a in arguments if hasattr(a, "shape") and not isinstance(a, np.ndarray)))
         kernel = self._module(xp, definitions).get_function(function)
         kernel(_three(blocks), _three(threads), tuple(map(_argument, arguments)))
 
