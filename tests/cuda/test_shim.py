@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .pretend_cupy.raw_module import RawModule, order, why_not
+from .pretend_cupy.raw_module import SANITIZERS, RawModule, order, why_not
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
@@ -92,7 +92,7 @@ extern "C" __global__ void tiny(const float* x, float* y) { y[0] = x[0] * 2.0f; 
 """
 
 
-@pytest.fixture(params=["own switch", "ucontext"], scope="module")
+@pytest.fixture(params=["own switch", "ucontext"][: 1 if SANITIZERS else 2], scope="module")  # sanitizers can't follow ucontext
 def kernels(request: Any) -> Any:
     """The kernels, with either way to switch between fibers."""
     return RawModule(code=KERNELS, options=("-std=c++17", *(["-DSHIM_UCONTEXT"] if request.param == "ucontext" else [])))
