@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from .pretend_cupy.raw_module import SANITIZERS, RawModule, order, why_not
+from .pretend_cupy.raw_module import SANITIZERS, RawModule, why_not
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
@@ -98,20 +97,12 @@ def kernels(request: Any) -> Any:
     return RawModule(code=KERNELS, options=("-std=c++17", *(["-DSHIM_UCONTEXT"] if request.param == "ucontext" else [])))
 
 
-@pytest.fixture(params=[0, 1, 2])
-def any_order(request: Any) -> Iterator[int]:
-    """One of the three orders in which blocks and threads run."""
-    order[0] = request.param
-    yield request.param
-    order[0] = 0
-
-
 def run(kernels: Any, name: str, threads: int, *arguments: Any, blocks: int = 1) -> None:
     """Launch a kernel on NumPy arrays."""
     kernels.get_function(name)((blocks, 1, 1), (threads, 1, 1), arguments)
 
 
-def test_a_block_sums_through_shared_memory(kernels: Any, any_order: int) -> None:
+def test_a_block_sums_through_shared_memory(kernels: Any, order: int) -> None:
     """Shared memory and barriers: a tree of sums gives each block's sum, whatever the order."""
     x, y = np.arange(320) ** 2, np.zeros(5, "int64")
     run(kernels, "block_sums", 64, x, y, blocks=5)
@@ -119,7 +110,7 @@ def test_a_block_sums_through_shared_memory(kernels: Any, any_order: int) -> Non
 
 
 @pytest.fixture
-def written(kernels: Any, any_order: int) -> Any:
+def written(kernels: Any, order: int) -> Any:
     """What the kernels write that depend on the order: the reversed block, and the last block's number."""
     y, z = np.zeros(64, "f4"), np.zeros(1, "i4")
     run(kernels, "reversed", 64, np.arange(64, dtype="f4"), y)
@@ -127,14 +118,14 @@ def written(kernels: Any, any_order: int) -> Any:
     return y, z[0]
 
 
-def test_orders_differ_where_a_barrier_is_missing(written: Any, any_order: int) -> None:
+def test_orders_differ_where_a_barrier_is_missing(written: Any, order: int) -> None:
     """Without the barrier between writing and reading, each order finds other elements not yet written, which are NaN; and
     when all blocks write one element, another block is the last."""
     y, last = written
-    place = [[*range(64)], [*range(63, -1, -1)], [(i * 7919 + 13) % 64 for i in range(64)]][any_order]
+    place = [[*range(64)], [*range(63, -1, -1)], [(i * 7919 + 13) % 64 for i in range(64)]][order]
     turn = np.argsort(place)  # when each thread runs
     assert np.isnan(y).tolist() == (turn[::-1] > turn).tolist()
-    assert last == [5, 0, (5 * 7919 + 13) % 6][any_order]
+    assert last == [5, 0, (5 * 7919 + 13) % 6][order]
 
 
 def test_shared_memory_is_poisoned_before_each_block(kernels: Any) -> None:
@@ -145,7 +136,7 @@ def test_shared_memory_is_poisoned_before_each_block(kernels: Any) -> None:
         assert np.isnan(y[0]) and z[0] == -1
 
 
-def test_a_barrier_that_not_all_reach_is_an_error(kernels: Any, any_order: int) -> None:
+def test_a_barrier_that_not_all_reach_is_an_error(kernels: Any, order: int) -> None:
     """The message names the block, the threads and the line; so for two barriers at different lines. The next launch works."""
     y = np.zeros(64, "i4")
     place = KERNELS[: KERNELS.index("divergent")].count("\n") + 3
@@ -154,10 +145,10 @@ def test_a_barrier_that_not_all_reach_is_an_error(kernels: Any, any_order: int) 
     place = KERNELS[: KERNELS.index("two_barriers")].count("\n") + 2
     with pytest.raises(RuntimeError, match=rf"thread 0,0,0 .* at line {place}, thread 7,0,0 waits for its block at line {place + 2}"):
         run(kernels, "two_barriers", 64, y)
-    test_a_block_sums_through_shared_memory(kernels, any_order)
+    test_a_block_sums_through_shared_memory(kernels, order)
 
 
-def test_shuffles_move_values_between_lanes(kernels: Any, any_order: int) -> None:
+def test_shuffles_move_values_between_lanes(kernels: Any, order: int) -> None:
     """Sums over warps by xor, over groups of 8 lanes by down, lanes past the end keep their own; up, and a fixed lane modulo 32."""
     x = np.random.default_rng(0).integers(0, 1000, 96).astype("f8")
     pairs, down, up, first = np.zeros(96), np.zeros(96, "f4"), np.zeros(96, "i4"), np.zeros(96, "i4")
@@ -169,7 +160,7 @@ def test_shuffles_move_values_between_lanes(kernels: Any, any_order: int) -> Non
     assert first.tolist() == (lanes // 32 * 32 + 1).tolist()
 
 
-def test_halves_of_a_warp_may_go_different_ways(kernels: Any, any_order: int) -> None:
+def test_halves_of_a_warp_may_go_different_ways(kernels: Any, order: int) -> None:
     """Lanes wait only for those that their mask names."""
     y = np.zeros(32, "i4")
     run(kernels, "half_warps", 32, y)
@@ -185,7 +176,7 @@ def test_halves_of_a_warp_may_go_different_ways(kernels: Any, any_order: int) ->
         ("two_shuffles", "not all threads reach one barrier .*thread 0,0,0 waits for its warp at line 69, thread 16,0,0"),
     ],
 )
-def test_a_shuffle_that_not_all_take_part_in_is_an_error(kernels: Any, any_order: int, name: str, message: str) -> None:
+def test_a_shuffle_that_not_all_take_part_in_is_an_error(kernels: Any, order: int, name: str, message: str) -> None:
     """A lane outside the mask, one that reads outside it, one that has ended, or two shuffles at different lines."""
     with pytest.raises(RuntimeError, match=f"{name}: {message}.*line"):
         run(kernels, name, 32, np.zeros(32, "i4"))
