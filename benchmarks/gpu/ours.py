@@ -66,15 +66,15 @@ class Network:
                     with mode.step(number[0]):
                         loss = ops.cross_entropy(self.model(x), labels)
                     sgd.zero_grad()
-                    finite = None
                     if scaling is None:
                         loss.backward()
+                        sgd.step()
                     else:
-                        loss.backward(xp.ones_like(loss.data) * scaling.scale)
-                        scaling.unscale(sgd.parameters())
-                        finite = xp.isfinite(sum(p.grad.sum() for _, p in sgd.parameters()))
+                        scale = scaling.scale
+                        loss.backward(xp.ones_like(loss.data) * scale)
+                        finite = sgd.finite()
                         scaling.update(finite)
-                    sgd.step(finite)
+                        sgd.step(finite, scale)
 
         return run
 

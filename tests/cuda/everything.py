@@ -51,13 +51,17 @@ def everything(folder: Path) -> None:
 
 
 def every_op() -> None:
-    """Each op's examples: values and derivatives of two orders in float64, values and gradients in float32 and float16."""
+    """Each op's examples: values and derivatives of two orders in float64, values and gradients in float32 and float16; and a bias in
+    float32 beside images in float16."""
+    device = mv.Device("cuda")
+    shapes = {(1, 8, 4, 4): "float16", (8, 8, 1, 1): "float16", (8,): "float32"}
+    ops.conv2d_relu(*(device.full(shape, 1, dtype) for shape, dtype in shapes.items()))
     for cls in [cls for cls in Op.registry if cls.__module__.startswith("minivgg.")]:
         for op, arrays in cls.examples(np.random.default_rng(0)):
             check_backend(op, *arrays, backend="cupy").raise_if_failed()
             for dtype in (np.float32, np.float16):
                 cast = [x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in arrays]
-                moved = [mv.Device("cuda").asarray(x) if isinstance(x, np.ndarray) else x for x in cast]
+                moved = [device.asarray(x) if isinstance(x, np.ndarray) else x for x in cast]
                 inputs = [Tensor(x, requires_grad=True) if getattr(x, "dtype", None) == dtype else x for x in moved]
                 y = op(*inputs)
                 free = [

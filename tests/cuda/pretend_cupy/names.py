@@ -6,6 +6,7 @@ looked up in the real one.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,12 @@ from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
 from .module import module
+from .pool import Pool
+from .streams import Event, Stream
 
 __all__ = ["recorded"]
+
+_CLASSES = {pretend.Array: "ndarray", Stream: "cuda.Stream", Event: "cuda.Event", Pool: "cuda.MemoryPool"}
 
 
 @contextmanager
@@ -29,19 +34,37 @@ def recorded() -> Iterator[set[str]]:
 
     def of_array(self: pretend.Array, name: str) -> Any:
         value = attribute(self, name)
-        names.add(f"ndarray.{name}")
         return _function(value, f"ndarray.{name}", names) if callable(value) else value
 
     before = sys.modules["cupy"]
     sys.modules["cupy"] = watched  # type: ignore[assignment]
     register(pretend.Array, watched)
     pretend.Array.__getattr__ = of_array  # type: ignore[method-assign]
-    try:
+    with contextlib.ExitStack() as stack:
+        for cls, path in _CLASSES.items():
+            stack.enter_context(_noted(cls, path, names))
+        stack.callback(setattr, pretend.Array, "__getattr__", attribute)
+        stack.callback(register, pretend.Array, before)
+        stack.callback(sys.modules.__setitem__, "cupy", before)
         yield names
+
+
+@contextmanager
+def _noted(cls: type, path: str, names: set[str]) -> Iterator[None]:
+    """In this block the public attributes of the class's objects that the package looks up are written down."""
+    before = cls.__getattribute__
+
+    def look_up(self: Any, name: str) -> Any:
+        who = sys._getframe(1).f_globals["__name__"]
+        if not name.startswith("_") and who.startswith("minivgg.") and who != pretend.__name__:
+            names.add(f"{path}.{name}")
+        return before(self, name)
+
+    cls.__getattribute__ = look_up  # type: ignore[method-assign]
+    try:
+        yield
     finally:
-        pretend.Array.__getattr__ = attribute  # type: ignore[method-assign]
-        sys.modules["cupy"] = before
-        register(pretend.Array, before)
+        del cls.__getattribute__
 
 
 class _Watched:
