@@ -139,8 +139,7 @@ class SGD:
         """The velocity of a parameter: zeros until its first step, and always of its dtype, on its device and stored as it is."""
         v = self._velocity.get(name)
         if v is None:
-            with Device.of(p.data).use():
-                v = array_module(p.data).zeros_like(p.data)
+            v = array_module(p.data).zeros_like(p.data)
         elif v.dtype != p.dtype or v.device != p.data.device:  # the model was moved
             v = _stored_like(p.data, v)
         self._velocity[name] = v
