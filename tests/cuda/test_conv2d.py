@@ -9,7 +9,7 @@ import minivgg as mv
 from minivgg import ops
 from minivgg.backend import layout, precision
 from minivgg.errors import ConfigError
-from minivgg.fast.cuda import choice, columns, winograd
+from minivgg.fast.cuda import choice, columns, implicit, winograd
 
 from .convolution import Case, errors, problem
 from .pretend_cupy.raw_module import LAUNCHES
@@ -97,50 +97,33 @@ def test_groups_are_left_to_the_op(card):
 
 
 def test_the_rules_of_the_choice():
-    """Winograd for strict float32 with 3×3 and channels enough; columns for everything else, as long as nothing else is there."""
+    """Winograd for strict float32 with 3×3 and channels enough; the implicit product for an image of few channels; columns for the rest."""
     vgg, first, strided = problem((56, 56), 128, 256), problem((224, 224), 3, 64), problem((9, 9), 64, 64, stride=(2, 2))
     assert choice.choose(vgg, "float32") is winograd
     assert all(choice.choose(vgg, dtype) is columns for dtype in ("float64", "float16"))
-    assert choice.choose(first, "float32") is columns and choice.choose(strided, "float32") is columns
+    assert all(choice.choose(first, dtype) is implicit for dtype in ("float32", "float16")) and choice.choose(first, "float64") is columns
+    assert choice.choose(strided, "float32") is columns and choice.choose(strided, "float16") is columns
     assert choice.explain(vgg, "float32") == ("winograd", "3×3, stride 1, strict float32: a quarter of the products")
 
 
-class Implicit:
-    """An implicit matrix product that serves everything."""
-
-    @staticmethod
-    def serves(case, dtype):
-        """Whether it can."""
-        return True
-
-
-@pytest.fixture
-def implicit(monkeypatch):
-    """That algorithm, in the table."""
-    monkeypatch.setitem(choice.ALGORITHMS, "implicit", Implicit)
-    choice._explain.cache_clear()
-    yield Implicit
-    choice._explain.cache_clear()
-
-
-def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card, implicit):
+def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card):
     """In TF32 and half precision up to 128 channels and filters, where columns would take longest; never in strict float32 or float64."""
-    thin, narrow, wide = problem((224, 224), 3, 64), problem((112, 112), 128, 128), problem((56, 56), 128, 256)
-    assert choice.choose(thin, "float32") is columns and choice.choose(narrow, "float32") is winograd
+    narrow, wide = problem((112, 112), 128, 128), problem((56, 56), 128, 256)
+    assert choice.choose(narrow, "float32") is winograd
     assert choice.choose(narrow, "float16") is implicit and choice.choose(wide, "float16") is columns
     with precision.precision("tf32"):
         assert choice.choose(narrow, "float32") is implicit and choice.choose(wide, "float32") is columns
-        assert choice.choose(thin, "float32") is implicit and choice.choose(narrow, "float64") is columns
+        assert choice.choose(narrow, "float64") is columns
     with precision.precision("fp16"):  # arrays that nobody has cast are computed strictly
         assert choice.choose(narrow, "float32") is winograd
 
 
-def test_the_workspace_is_that_of_the_chosen_algorithm(implicit):
-    """A bounded number of bytes, none where nothing is written but the result."""
+def test_the_workspace_is_that_of_the_chosen_algorithm():
+    """A bounded number of bytes: pieces of columns, transforms, or partial sums of the filters' gradient."""
     narrow, wide = problem((8, 8), 32, 64), problem((8, 8), 32, 256)
     assert choice.workspace(narrow, "float32") == winograd.workspace(narrow, "float32") > 0
     assert choice.workspace(wide, "float16") == 2 * 64 * 9 * 256 * 2  # of gy, for gx
-    assert choice.workspace(narrow, "float16") == 0
+    assert choice.workspace(narrow, "float16") == 2 * 9 * 32 * 64 * 4  # for each of the two images sums in float32
 
 
 @pytest.mark.parametrize(

@@ -73,13 +73,14 @@ PLANTED = {
 SCRIPT = """
 import os, sys
 import numpy as np
+from minivgg.testing.pretend import Array
 from tests.cuda.pretend_cupy.raw_module import RawModule
 names, code = sys.argv[1].split(), sys.argv[2]
 module = RawModule(code=code, options=("-std=c++17",))
 module.get_function(names[0])
 def run(name):
     x, y = np.zeros(32, "f4"), np.zeros(32, "f4")
-    module.get_function(name)((1, 1, 1), (32, 1, 1), (x, y, np.int32(32)))
+    module.get_function(name)((1, 1, 1), (32, 1, 1), (Array(x), Array(y), np.int32(32)))
 for name in names:
     print(f"\\n== {name}", file=sys.stderr, flush=True)
     child = os.fork()

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minivgg.testing import pretend
+
 from .pretend_cupy.raw_module import SANITIZERS, RawModule, why_not
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
@@ -98,8 +100,9 @@ def kernels(request: Any) -> Any:
 
 
 def run(kernels: Any, name: str, threads: int, *arguments: Any, blocks: int = 1) -> None:
-    """Launch a kernel on NumPy arrays."""
-    kernels.get_function(name)((blocks, 1, 1), (threads, 1, 1), arguments)
+    """Launch a kernel on arrays of the pretend card that share the memory of NumPy's."""
+    values = tuple(pretend.Array(a) if isinstance(a, np.ndarray) else a for a in arguments)
+    kernels.get_function(name)((blocks, 1, 1), (threads, 1, 1), values)
 
 
 def test_a_block_sums_through_shared_memory(kernels: Any, order: int) -> None:

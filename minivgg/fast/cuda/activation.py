@@ -17,7 +17,7 @@ _PROGRAM = Program("activation.cu", STORED=FLOATS)
 def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
     """y[…,k] ← y[…,k] + bias[k], then max(·, 0) if `relu`: in place on contiguous rows y (…, K), which is returned.
 
-    `bias` (K,), of y's dtype or of the one that is computed with (float32 beside half), or None.
+    `bias` (K,), rounded to y's dtype if it has another, or None.
     """
     k = y.shape[-1]
     if y.size == 0 or (bias is None and not relu):
@@ -26,10 +26,8 @@ def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
     if bias is None:
         _PROGRAM.launch("rectify", blocks, threads, y, y.size // k, k, STORED=stored_type(y))
         return y
-    bias = array_module(y, bias).ascontiguousarray(bias)
-    function = "add_bias_relu" if bias.dtype == y.dtype else "add_wide_bias_relu"
-    bias = bias if bias.dtype == y.dtype else bias.astype(wide(y.dtype), copy=False)
-    _PROGRAM.launch(function, blocks, threads, y, bias, relu, y.size // k, k, STORED=stored_type(y))
+    bias = array_module(y, bias).ascontiguousarray(bias, y.dtype)
+    _PROGRAM.launch("add_bias_relu", blocks, threads, y, bias, relu, y.size // k, k, STORED=stored_type(y))
     return y
 
 

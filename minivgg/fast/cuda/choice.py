@@ -6,7 +6,8 @@
                products. Those are 2·R·S·C numbers written and read a window, for 2·R·S·C·K operations: at 4.3 TB/s columns take K₀/K
                times as long as the products, with K₀ = 420 in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our
                own at half of cuBLAS's rate is the faster one up to about K₀ filters; it is chosen up to 128, where a third of that
-               rate is enough (VGG's conv1_1 to conv2_2)
+               rate is enough (VGG's conv1_1 to conv2_2). In any precision for images of up to 4 channels, whose columns can't be moved
+               in full lines and are read in the time that the products take
     im2col     everything else: all geometries, all types, float64, where someone checks gradients
 
 No number here was measured: they are data sheets'. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force "im2col" or "winograd", as on the CPU.
@@ -23,14 +24,15 @@ from ...backend import precision
 from ...errors import ConfigError
 from ..cpu.choice import refusal, setting
 from ..problem import Problem
-from . import columns, winograd
+from . import columns, implicit, winograd
 
 __all__ = ["ALGORITHMS", "choose", "explain", "workspace"]
 
-ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd}
+ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd, "implicit": implicit}
 
 _WINOGRAD_CHANNELS = 16  # with fewer, transforms take longer than products
 _NARROW = 128  # filters and channels
+_FEW = 4  # channels
 
 
 def choose(problem: Problem, dtype: Any) -> Any:
@@ -62,8 +64,11 @@ def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str,
     if strict and winograd.serves(problem, dtype) and min(problem.c, problem.k) >= _WINOGRAD_CHANNELS:
         return "winograd", "3×3, stride 1, strict float32: a quarter of the products"
     narrow = max(problem.c, problem.k) <= _NARROW and problem.geometry.size > 1
-    if narrow and not strict and dtype != "float64" and "implicit" in ALGORITHMS and ALGORITHMS["implicit"].serves(problem, dtype):
-        return "implicit", f"columns would take longer than their products with {problem.k} filters"
+    if dtype != "float64" and ALGORITHMS["implicit"].serves(problem, dtype):
+        if problem.c <= _FEW:
+            return "implicit", f"columns of {problem.c} channels can't be moved in full lines"
+        if narrow and not strict:
+            return "implicit", f"columns would take longer than their products with {problem.k} filters"
     if dtype == "float64":
         return "im2col", "float64: no rounding beyond a sum's"
     return "im2col", "products take longer than columns, or nothing else serves"

@@ -19,15 +19,17 @@ CHANNELS; in direct.cu ROWS. A change of tiles must keep shared memory under 48 
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+import numpy as np
 
 from ...backend.arrays import Array, array_module
 from ...backend.precision import current
+from ...ops.windows import Geometry
 from ..problem import Problem
 from .program import Program, grid, stored_type
 
-__all__ = ["forward", "image_gradient", "serves", "weight_gradient"]
+__all__ = ["forward", "image_gradient", "serves", "weight_gradient", "workspace"]
 
 _STORED = ("float", "half_t", "bfloat_t")
 _FORWARD = Program("implicit_forward.cu", STORED=_STORED)
@@ -70,40 +72,51 @@ def weight_gradient(gy: Array, images: Array, problem: Problem) -> Array:
 
     Sums over the pixels in parts, as many as the shapes say, then over the parts in order: the same bits every time.
     """
-    xp, (n, *size, c), (_, p, q, k) = array_module(gy, images), images.shape, gy.shape
-    tensor = _on_tensor_cores(images, k)
-    rows, columns, channels, most = (_VECTOR // images.itemsize, 8, 32, _RESIDENT) if tensor else (8, 16, _FEW, 2 * _RESIDENT)
-    blocks = -(-c // channels) * -(-k // _FILTERS)
-    parts = max(min(most // blocks, _tiles(n, p, q, rows, columns)), 1)
-    sums = xp.empty((parts if tensor else 2 * parts, 3, 3, c, k), "float32")
-    program, function, threads = (_WEIGHT, "implicit_weight", 192) if tensor else (_DIRECT, "direct_weight", 192)
-    arrays, numbers = (_aligned(images), _aligned(gy), sums), (n, *size, c, p, q, k, *problem.geometry.padding)
-    program.launch(function, (parts, blocks), threads, *arrays, *numbers, STORED=stored_type(images))
-    gw = xp.empty((3, 3, c, k), images.dtype)
-    _SUM.launch("sum_parts", grid(gw.size), 256, sums, gw, len(sums), gw.size, STORED=stored_type(gw))
+    xp, (h, w), (p, q), c, k = array_module(gy, images), problem.size, problem.output, problem.c, problem.k
+    tensor, (blocks, parts, partial) = _on_tensor_cores(problem, images.itemsize), _parts(problem, images.itemsize)
+    sums, gw = xp.empty((partial, 3, 3, c, k), "float32"), xp.empty((3, 3, c, k), images.dtype)
+    program, function = (_WEIGHT, "implicit_weight") if tensor else (_DIRECT, "direct_weight")
+    arrays, numbers = (_aligned(images), _aligned(gy), sums), (problem.n, h, w, c, p, q, k, *problem.geometry.padding)
+    program.launch(function, (parts, blocks), 192, *arrays, *numbers, STORED=stored_type(images))
+    _SUM.launch("sum_parts", grid(gw.size), 256, sums, gw, partial, gw.size, STORED=stored_type(gw))
     return gw
+
+
+def workspace(problem: Problem, dtype: Any) -> int:
+    """Bytes beside the results, at most, in a forward pass or either gradient: partial sums of the filters' gradient, or turned filters."""
+    filters, itemsize = problem.geometry.size * problem.c * problem.k, np.dtype(dtype).itemsize
+    return int(filters * max(4 * _parts(problem, itemsize)[2], itemsize))
+
+
+def _parts(problem: Problem, itemsize: int) -> tuple[int, int, int]:
+    """Of the filters' gradient: (blocks across channels and filters, parts of the pixels, partial sums)."""
+    tensor = _on_tensor_cores(problem, itemsize)
+    rows, columns, channels, most = (_VECTOR // itemsize, 8, 32, _RESIDENT) if tensor else (8, 16, _FEW, 2 * _RESIDENT)
+    blocks = -(-problem.c // channels) * -(-problem.k // _FILTERS)
+    parts = max(min(most // blocks, _tiles(problem.n, problem.output, rows, columns)), 1)
+    return blocks, parts, parts if tensor else 2 * parts  # a block of direct.cu sums two halves of its tiles apart
 
 
 def _convolve(images: Array, filters: Array, bias: Array | None, y: Array, padding: tuple[int, int], relu: bool) -> None:
     (n, h, w, c), (_, p, q, k) = images.shape, y.shape
-    tensor = _on_tensor_cores(images, k)
-    program, function, threads, tile = (
-        (_FORWARD, "implicit_forward", 256, (16, 16)) if tensor else (_DIRECT, "direct_forward", 128, (8, 16))
-    )
-    blocks = _tiles(n, p, q, *tile) * -(-k // _FILTERS)
-    given = filters if bias is None else array_module(bias).ascontiguousarray(bias.astype(images.dtype, copy=False))
+    problem = Problem(n, (h, w), c, k, Geometry((3, 3), padding=padding))
+    tensor, dtype = _on_tensor_cores(problem, images.itemsize), images.dtype
+    program, function, threads, rows = (_FORWARD, "implicit_forward", 256, 16) if tensor else (_DIRECT, "direct_forward", 128, 8)
+    blocks = _tiles(n, (p, q), rows, 16) * -(-k // _FILTERS)
+    given = filters if bias is None else array_module(bias).ascontiguousarray(bias.astype(dtype, copy=False))
     arrays = (_aligned(images), _aligned(filters), given, y)
     program.launch(function, blocks, threads, *arrays, h, w, c, p, q, k, *padding, bias is not None, relu, STORED=stored_type(images))
 
 
-def _on_tensor_cores(images: Array, k: int) -> bool:
+def _on_tensor_cores(problem: Problem, itemsize: int) -> bool:
     """Whether the tensor cores multiply: in this thread's precision they may, and rows of channels and filters are whole copies."""
-    c, vector = images.shape[-1], _VECTOR // images.itemsize
-    return c > _FEW and c % vector == 0 and k % vector == 0 and (images.itemsize == 2 or current() == "tf32")
+    vector = _VECTOR // itemsize
+    whole = problem.c % vector == 0 and problem.k % vector == 0
+    return whole and problem.c > _FEW and (itemsize == 2 or current() == "tf32")
 
 
-def _tiles(n: int, p: int, q: int, rows: int, columns: int) -> int:
-    return math.prod((n, -(-p // rows), -(-q // columns)))
+def _tiles(n: int, output: tuple[int, int], rows: int, columns: int) -> int:
+    return n * -(-output[0] // rows) * -(-output[1] // columns)
 
 
 def _aligned(array: Array) -> Array:

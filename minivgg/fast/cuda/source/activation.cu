@@ -8,8 +8,8 @@
 // second kernel adds up these rows. The order depends on the sizes only, so the bits are the same every time.
 #include "rows.cuh"
 
-template <int W, class Bias>
-__device__ __forceinline__ void add(Stored* y, const Bias* bias, bool relu, long long rows, long long k) {
+template <int W>
+__device__ __forceinline__ void add(Stored* y, const Stored* bias, bool relu, long long rows, long long k) {
     Place<W> at(k);
     if (!at.inside) return;
     bool at_once = aligned(y);
@@ -34,15 +34,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) add_bias_relu(Stored* y, c
     else add<1>(y, bias, relu, rows, k);
 }
 
-// The same with a bias of the type that is computed with: float beside half.
-extern "C" __global__ void __launch_bounds__(THREADS) add_wide_bias_relu(Stored* y, const Wide* bias, bool relu, long long rows, long long k) {
-    if (k % V == 0) add<V>(y, bias, relu, rows, k);
-    else add<1>(y, bias, relu, rows, k);
-}
-
+// The same without a bias.
 extern "C" __global__ void __launch_bounds__(THREADS) rectify(Stored* y, long long rows, long long k) {
-    if (k % V == 0) add<V>(y, (const Wide*)nullptr, true, rows, k);
-    else add<1>(y, (const Wide*)nullptr, true, rows, k);
+    if (k % V == 0) add<V>(y, nullptr, true, rows, k);
+    else add<1>(y, nullptr, true, rows, k);
 }
 
 template <int W, bool MASKED>
