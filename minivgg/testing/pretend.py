@@ -81,7 +81,7 @@ class Array:
 
     @property
     def data(self) -> Any:
-        """Its memory, of which only the address may be asked for."""
+        """Where it lies, as CuPy says it: `array.data.ptr`."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
     @property

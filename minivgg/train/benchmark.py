@@ -115,7 +115,7 @@ def explain(model: Any, shape: tuple[int, int, int, int]) -> str:
     if importlib.util.find_spec("minivgg.fast") is None:
         raise ConfigError("there are no kernels to choose from: the folder minivgg/fast is missing.")
     from ..fast.cpu import choice
-    from ..fast.cpu.problem import Problem
+    from ..fast.problem import Problem
 
     rows: list[list[str]] = []
 

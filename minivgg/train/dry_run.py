@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+
+import numpy as np
 
 from .. import models, optim
 from ..backend.precision import precision
 from ..errors import NumericalError
-from .build import build_job
+from .build import Job, build_job
 from .config import TrainConfig
 from .gradients import gradients
 from .memory import explain_out_of_memory
+from .scaling import unscale
 
 __all__ = ["dry_run"]
 
@@ -22,13 +26,12 @@ def dry_run(config: TrainConfig) -> str:
     """
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
-    start = time.perf_counter()
-    with precision(config.precision), explain_out_of_memory(job):
-        loss, _ = gradients(job, batch, 0)
-    if job.scaling is not None:
-        job.scaling.unscale(job.optimizer.parameters())
-    value, norm = float(loss), float(optim.gradient_norm(job.optimizer.parameters()))
-    seconds = time.perf_counter() - start
+    quiet = np.errstate(over="ignore", invalid="ignore")  # seen in loss and norm instead
+    with precision(config.precision), explain_out_of_memory(job), quiet:
+        value, norm, seconds = _step(job, batch)
+        while job.scaling is not None and norm - norm != 0 and job.scaling.state()["scale"] >= 1:  # as training would
+            job.scaling.update(job.optimizer.finite())
+            value, norm, seconds = _step(job, batch)
     if not value - value == norm - norm == 0:
         raise NumericalError(
             f"the first batch gives the loss {value} and the gradient norm {norm}. Check the images and the learning rate."
@@ -46,3 +49,13 @@ def dry_run(config: TrainConfig) -> str:
             "Nothing was written. Leave out --dry-run to train.",
         ]
     )
+
+
+def _step(job: Job, batch: Any) -> tuple[float, float, float]:
+    """The loss of the first batch, the norm of its gradients, and the seconds that it took."""
+    start = time.perf_counter()
+    loss, _ = gradients(job, batch, 0)
+    if job.scaling is not None:
+        unscale(job.optimizer.parameters(), job.scaling.scale)
+    value, norm = float(loss), float(optim.gradient_norm(job.optimizer.parameters()))
+    return value, norm, time.perf_counter() - start

@@ -36,10 +36,8 @@ class Guard:
         position: how many batches of the epoch came before. Flags that are at hand, on a CPU, are read at once: see `look`.
         """
         xp, scaling = array_module(loss), self.job.scaling
-        total, scale = loss, None if scaling is None else scaling.scale
-        for _, p in self.job.optimizer.parameters():
-            total = total + (0 if p.grad is None else p.grad.sum())
-        finite = sound = xp.isfinite(total)  # one NaN or Inf is enough to make the sum NaN or Inf
+        scale = None if scaling is None else scaling.scale
+        finite = sound = xp.isfinite(loss) & self.job.optimizer.finite()
         if scaling is not None:
             scaling.update(finite)
             sound = xp.isfinite(loss) & (scaling.scale >= 1.0)

@@ -21,6 +21,7 @@ from .metrics import Metrics
 from .observer import Observer
 from .progress import Progress
 from .run_folder import RunFolder
+from .scaling import unscale
 from .snapshot import snapshot
 
 __all__ = ["Trainer"]
@@ -77,16 +78,18 @@ class Trainer:
         job, progress = self.job, self.progress
         rate = job.schedule.lr(progress.step)
         loss, correct = gradients(job, batch, progress.step)
-        if job.scaling is not None:
-            job.scaling.unscale(job.optimizer.parameters())
+        scale = None if job.scaling is None else job.scaling.scale  # of these gradients: the guard moves it on
         fit = self._guard.judge(progress.step, progress.position, loss)
         if not self._guard.waits:
             self._guard.look(progress.epoch)
             fit = None  # or it would have raised
         if job.config.clip:
+            if scale is not None:
+                unscale(job.optimizer.parameters(), scale)
+                scale = None
             optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
         job.optimizer.lr = rate
-        job.optimizer.step(fit)
+        job.optimizer.step(fit, scale)
         if not self._guard.waits:
             progress.add(float(loss), int(correct), len(batch.labels))
         else:

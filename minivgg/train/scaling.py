@@ -23,7 +23,7 @@ from ..backend.arrays import array_module
 from ..backend.device import Device
 from ..errors import CheckpointError
 
-__all__ = ["LossScale"]
+__all__ = ["LossScale", "unscale"]
 
 _START, _INTERVAL, _MOST = 2.0**16, 2000, 2.0**24
 
@@ -49,13 +49,6 @@ class LossScale:
         self.good = xp.where(full, 0, good)
         self.skipped = self.skipped + ~finite
 
-    def unscale(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
-        """Divide the gradients of (name, parameter) pairs by the scale. They are replaced, never written into."""
-        inverse = 1.0 / self.scale
-        for _, p in parameters:
-            if p.grad is not None:
-                p.grad = p.grad * inverse
-
     def state(self) -> dict[str, Any]:
         """Plain numbers for a checkpoint; a card is waited for."""
         return {"scale": float(self.scale), "good": int(self.good), "skipped": int(self.skipped)}
@@ -70,3 +63,13 @@ class LossScale:
             ) from None
         self.scale = self.device.full((), scale)
         self.good, self.skipped = (self.device.full((), value, "int64") for value in (good, skipped))
+
+
+def unscale(parameters: Iterable[tuple[str, Tensor]], scale: Any) -> None:
+    """Divide the gradients of (name, parameter) pairs by a scale, for what wants to see them as they are: clipping, a norm that is shown.
+
+    They are replaced, never written into. The update of `SGD.step(guard, scale)` does it on its way.
+    """
+    for _, p in parameters:
+        if p.grad is not None:
+            p.grad = p.grad / scale

@@ -15,7 +15,7 @@ from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
 from . import streams
-from .linalg import Linalg
+from .linalg import Linalg, matmul
 from .pool import TOTAL, OutOfMemoryError, Pool
 from .raw_module import RawModule
 
@@ -33,6 +33,7 @@ class Cupy(pretend.Module):
     __version__ = "14.2.0"
     ndarray = pretend.Array
     RawModule = RawModule
+    matmul = staticmethod(matmul)
 
     def asarray(self, value: Any, dtype: Any = None) -> pretend.Array:
         """A copy of what is on the host, in C order, or in Fortran order if it is that; a device array is left where it is."""
