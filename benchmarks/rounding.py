@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from minivgg.fast.cpu import columns, winograd_products
-from minivgg.fast.cpu.problem import Ending, Problem, Upstream
+from minivgg.fast.cpu.ending import Ending, Upstream
+from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
 
 

@@ -17,7 +17,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # measuring and peers are found as by the other scripts
 
 from measuring.command import Parser, run
-
 from minivgg.errors import ConfigError, nearest
 from minivgg.files import write_atomically
 
@@ -39,16 +38,16 @@ def main(arguments: Sequence[str]) -> None:
     for part in flags.parts:
         if part not in PARTS:
             raise ConfigError(f'unknown part "{part}": {nearest(part, PARTS)}')
-    place = Place(flags.dry)
-    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    stem = f"gpu-{re.sub('[^a-z0-9]+', '-', place.name().lower()).strip('-')}-{date}"
-    flags.out.mkdir(parents=True, exist_ok=True)
-    file = flags.out / f"{stem}.jsonl"
-    for part in flags.parts:
-        common = {"part": part, "date": date, "command": "benchmarks/gpu.sh", "place": place.describe()}
-        for record in _records(part, place):
-            _keep(file, {**common, **record})
-        print(f"{part} is in {file}", flush=True)
+    with Place(flags.dry) as place:
+        date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+        stem = f"gpu-{re.sub('[^a-z0-9]+', '-', place.name().lower()).strip('-')}-{date}"
+        flags.out.mkdir(parents=True, exist_ok=True)
+        file = flags.out / f"{stem}.jsonl"
+        for part in flags.parts:
+            common = {"part": part, "date": date, "command": "benchmarks/gpu.sh", "place": place.describe()}
+            for record in _records(part, place):
+                _keep(file, {**common, **record})
+            print(f"{part} is in {file}", flush=True)
 
 
 def _records(part: str, place: Place) -> Iterator[dict[str, Any]]:

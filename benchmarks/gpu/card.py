@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import minivgg as mv
 from measuring.machine import versions
 
@@ -19,16 +21,23 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class Place:
-    """Where a part runs. `dry`: the pretend card of the tests, on the CPU: to see that the scripts work, not for figures."""
+    """Where parts run, in a `with` block. `dry`: the tests' pretend card, on the CPU: to see that the scripts work, not for figures."""
 
     def __init__(self, dry: bool) -> None:
         self.dry = dry
         self._open = contextlib.ExitStack()
         if dry:
             sys.path.insert(0, str(_ROOT))
+            self._open.enter_context(np.errstate(all="ignore"))  # a card doesn't warn either
             self._open.enter_context(importlib.import_module("tests.cuda.pretend_cupy").install())
         self.device = mv.Device("cuda")  # DeviceError says what is missing
         self.cupy = self.device.xp
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def pick(self, large: Any, small: Any) -> Any:
         """The size for a card, or the miniature for a dry run."""

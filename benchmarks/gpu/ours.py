@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,13 +15,12 @@ from measuring.timing import Run
 from minivgg import models, nn, ops, optim
 from minivgg.autograd import mode
 from minivgg.backend.arrays import to_numpy
-from minivgg.backend.precision import image_dtype, precision
+from minivgg.backend.precision import as_images, precision
+from minivgg.train.scaling import LossScale
 
 from .card import Place
 
 __all__ = ["Network"]
-
-_SCALE = 1024.0  # of the loss in fp16, whose small gradients would be zero; the rate is divided by it
 
 
 class Network:
@@ -54,10 +53,10 @@ class Network:
             return float(ops.cross_entropy(self.model(self._images(images)), self.place.device.asarray(targets)).item())
 
     def training(self, images: Any, targets: Any) -> Run:
-        """Forward, loss, backward, SGD with momentum and weight decay; a step with NaN or Inf is not applied, as in `train`."""
-        scale = _SCALE if self.name == "fp16" else 1.0
+        """Forward, loss, backward, SGD with momentum and weight decay. In fp16 the loss is scaled, as in `train`."""
         sgd = optim.SGD(self.model.named_parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
         x, labels, number = self._images(images), self.place.device.asarray(targets), [0]
+        scaling = LossScale(self.place.device) if self.name == "fp16" else None
         xp = self.place.cupy
 
         def run(steps: int) -> None:
@@ -67,13 +66,15 @@ class Network:
                     with mode.step(number[0]):
                         loss = ops.cross_entropy(self.model(x), labels)
                     sgd.zero_grad()
-                    loss.backward(xp.full_like(loss.data, scale))
-                    guard = None
-                    if scale != 1.0:
-                        for _, p in sgd.parameters():
-                            p.grad *= 1.0 / scale
-                        guard = xp.isfinite(sum(p.grad.sum() for _, p in sgd.parameters()))
-                    sgd.step(guard)
+                    if scaling is None:
+                        loss.backward()
+                        sgd.step()
+                    else:
+                        scale = scaling.scale
+                        loss.backward(xp.ones_like(loss.data) * scale)
+                        finite = sgd.finite()
+                        scaling.update(finite)
+                        sgd.step(finite, scale)
 
         return run
 
@@ -94,9 +95,8 @@ class Network:
     def _images(self, images: Any) -> mv.Tensor:
         """On the card, channels-last, in the precision's dtype: as the loader hands batches out."""
         stored = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-        dtype = image_dtype(self.name)
-        x = self.place.device.asarray(stored)
-        return mv.Tensor(x if dtype is None else x.astype(dtype))
+        with precision(self.name):
+            return mv.Tensor(as_images(self.place.device, stored))
 
     @contextmanager
     def _no_dropout(self) -> Iterator[None]:
@@ -109,6 +109,3 @@ class Network:
         finally:
             for m, p in zip(layers, before, strict=True):
                 m.p = p
-
-
-Make = Callable[[], Run]

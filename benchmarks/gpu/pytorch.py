@@ -18,7 +18,7 @@ from peers.torch import Network as OnCpu
 
 from .card import HostClock
 
-__all__ = ["Network", "clock"]
+__all__ = ["FORMATS", "Network", "clock", "peak", "reset"]
 
 FORMATS = {"NCHW": torch.contiguous_format, "channels-last": torch.channels_last}
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -80,19 +80,6 @@ class Network:
 
         return run
 
-    def peak(self) -> tuple[int, int]:
-        """Bytes since `reset`: the most that tensors were in, and the most that the allocator held."""
-        return (0, 0) if self._dry else (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
-
-    def reset(self) -> int:
-        """Begin to count anew; what is in use already."""
-        if self._dry:
-            return 0
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        return int(torch.cuda.memory_allocated())
-
     def _settle(self) -> None:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.name != "fp32"
@@ -110,6 +97,21 @@ class Network:
         for module in self.network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = p
+
+
+def reset(dry: bool) -> int:
+    """Begin to count memory anew; bytes in use already."""
+    if dry:
+        return 0
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return int(torch.cuda.memory_allocated())
+
+
+def peak(dry: bool) -> tuple[int, int]:
+    """Bytes since `reset`: the most that tensors were in, and the most that the allocator held."""
+    return (0, 0) if dry else (int(torch.cuda.max_memory_allocated()), int(torch.cuda.max_memory_reserved()))
 
 
 class _Clock:

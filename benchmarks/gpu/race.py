@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -128,12 +128,12 @@ def _makers(row: Row, place: Place, peer: Any, images: Any, targets: Any) -> Ite
         return racer
 
     def theirs(name: str, form: str) -> _Contender:
+        before = peer.reset(place.dry)
         network = peer.Network(row.job, place.dry, name, form)
-        before = network.reset()
         racer = _Contender(network.training(images, targets) if row.training else network.inference(images), peer.clock(place.dry))
         racer(_WARM_UP)
         racer(1)
-        allocated, reserved = network.peak()
+        allocated, reserved = peer.peak(place.dry)
         racer.peak = {"allocated": allocated - before, "reserved": reserved - before}
         return racer
 
@@ -142,8 +142,3 @@ def _makers(row: Row, place: Place, peer: Any, images: Any, targets: Any) -> Ite
     for name in row.precisions if peer is not None else ():
         for form in peer.FORMATS:
             yield f"torch {name} {form}", lambda name=name, form=form: theirs(name, form)
-
-
-def wall() -> float:
-    """The host's clock."""
-    return time.perf_counter()

@@ -22,6 +22,7 @@ __all__ = [
     "as_array",
     "float_dtype",
     "is_float",
+    "libraries",
     "owner",
     "register",
     "scatter_add",
@@ -38,6 +39,11 @@ _neutral = (bool, int, float, type(None), np.generic, np.random.Generator)
 def register(array_type: type, module: Any) -> None:
     """Make `array_module` answer `module` for arrays of `array_type` (the tests' pretend GPU uses this)."""
     _modules[array_type] = module
+
+
+def libraries() -> list[Any]:
+    """The array libraries that were met so far."""
+    return list({id(module): module for module in _modules.values()}.values())
 
 
 def array_module(*arrays: Any) -> Any:

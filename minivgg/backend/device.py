@@ -30,7 +30,9 @@ class Device:
     """
 
     def __init__(self, name: str | Device = "cpu") -> None:
-        name = str(name)
+        if isinstance(name, Device):
+            self.kind, self.index, self.xp = name.kind, name.index, name.xp
+            return
         if name == "auto":
             name = "cuda:0" if _why_no_gpu() is None else "cpu"
         match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
@@ -52,7 +54,10 @@ class Device:
     @classmethod
     def of(cls, array: Array) -> Device:
         """The device on which `array` lives."""
-        return cls("cpu") if array_module(array) is np else cls(f"cuda:{array.device.id}")
+        xp, device = array_module(array), cls("cpu")
+        if xp is not np:  # no need to look for the card: there is an array on it
+            device.kind, device.index, device.xp = "cuda", int(array.device.id), xp
+        return device
 
     def use(self) -> AbstractContextManager[Any]:
         """`with device.use():` makes new GPU arrays land on this card."""
@@ -81,11 +86,12 @@ class Device:
                 self.xp.cuda.get_current_stream().synchronize()
 
     def memory(self) -> tuple[int, int]:
-        """(bytes in use, bytes in all): of the card, or on the CPU the most this process has had and the machine's."""
+        """(bytes in use, bytes in all): of the card, where what our own pool keeps for later is not in use, or on the CPU the most this
+        process has had and the machine's."""
         if self.kind == "cuda":
             with self.use():
                 free, total = self.xp.cuda.runtime.memGetInfo()
-                return int(total - free), int(total)
+                return int(total - free - self.xp.get_default_memory_pool().free_bytes()), int(total)
         import resource
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import owner
+from .arrays import libraries, owner
 
 __all__ = ["allocated", "bytes_held", "empty", "empty_cache", "scratch"]
 
@@ -115,9 +115,18 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32, spare: float = _SPARE
 
 
 def empty_cache() -> int:
-    """Give the memory that no array uses back to the operating system. Returns how many bytes that were."""
+    """Give the memory that no array uses back: to the operating system, and what CuPy's pools keep, on the current card and page-locked
+    on the host, too. Returns how many bytes that were; page-locked ones are not counted.
+    """
     with _lock:
-        return _drop_idle()
+        freed = _drop_idle()
+    for library in libraries():
+        if hasattr(library, "get_default_memory_pool"):
+            pool = library.get_default_memory_pool()
+            freed += int(pool.free_bytes())
+            pool.free_all_blocks()
+            library.get_default_pinned_memory_pool().free_all_blocks()
+    return freed
 
 
 def _drop_idle() -> int:

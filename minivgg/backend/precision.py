@@ -26,7 +26,7 @@ import numpy as np
 from ..errors import ConfigError, nearest
 from .arrays import Array
 
-__all__ = ["PRECISIONS", "as_images", "check", "current", "image_dtype", "precision", "settle", "settle_once"]
+__all__ = ["PRECISIONS", "as_images", "check", "current", "image_dtype", "precision", "rehearsed", "settle", "settle_once"]
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 
@@ -125,3 +125,14 @@ def settle(cupy: Any) -> Callable[[], None]:
             "multiplies. Install such a version: pip install 'cupy-cuda13x>=14,<15'."
         ) from None
     return lambda: put(np.float32, before)
+
+
+@contextmanager
+def rehearsed(name: str) -> Iterator[None]:
+    """As `precision`, for blank arrays: no card need be here, and none is told. Raises ConfigError for an unknown name."""
+    image_dtype(check(name))
+    before, _state.name = _state.name, name
+    try:
+        yield
+    finally:
+        _state.name = before

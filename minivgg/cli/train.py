@@ -37,8 +37,9 @@ def _flags(function: Any) -> Any:
 @click.option("--config", "file", metavar="FILE", help="TOML file with any of these choices; flags override it.")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|PATH]", help="Go on with a run folder, or the newest equal run.")
 @click.option("--dry-run", is_flag=True, help="Build everything, do one step's computations, write nothing.")
+@click.option("--benchmark", is_flag=True, help="Time some steps: images/s, and how long the device waits for data; write nothing.")
 @_flags
-def command(data: str | None, file: str | None, resume: str | None, dry_run: bool, **flags: Any) -> None:
+def command(data: str | None, file: str | None, resume: str | None, dry_run: bool, benchmark: bool, **flags: Any) -> None:
     """Train a model.
 
     DATA is a folder of MNIST's idx files or an .npz file with x_train, y_train, x_test, y_test; by default 5,000 + 1,000
@@ -55,8 +56,8 @@ def command(data: str | None, file: str | None, resume: str | None, dry_run: boo
     if resume not in (None, "auto"):
         layers.insert(0, train.find_run(Path(resume)).config().mapping())
     config = TrainConfig.of(*layers, given, source="the command line")
-    if dry_run:
-        click.echo(train.dry_run(config))
+    if dry_run or benchmark:
+        click.echo(train.dry_run(config) if dry_run else str(train.throughput(config)))
         return
     result = train.train(config, resume=resume, observer=display())
     last = result.rows[-1]

@@ -11,6 +11,7 @@ from ..autograd.mode import where
 from ..autograd.op import Op, op
 from ..autograd.tensor import Tensor
 from ..backend.arrays import Array, any_without_waiting, array_module, as_array, is_float, wide
+from ..backend.substitutes import substituted
 from ..errors import ConfigError, DataError, ShapeError
 from .exponential import exp, log
 from .reductions import logsumexp
@@ -153,19 +154,28 @@ def cross_entropy(
     if targets.dtype.kind not in "iu":
         raise DataError(f"targets must be integer class numbers, but their dtype is {targets.dtype}.")
     logits = cast(logits, wide(logits.dtype))
-    q, total = _targets(_plain(logits), targets.reshape(-1), ignore_index, label_smoothing, class_weights)
+    q = _targets(_plain(logits), targets.reshape(-1), ignore_index, label_smoothing, class_weights, reduction == "mean")
     classes = logits.shape[1]
     if logits.ndim > 2:  # (N, C, H, W) → (N·H·W, C)
         logits = logits.transpose((0, *range(2, logits.ndim), 1)).reshape((targets.size, classes))
-    if reduction == "mean":
-        q = q / total
     rows = CrossEntropy()(logits, q)
     return rows.reshape(targets.shape) if reduction == "none" else rows.sum()
 
 
-def _targets(data: Array, targets: Array, ignore_index: int | None, smoothing: float, class_weights: Any) -> tuple[Array, Array]:
-    """(q, total): what each class counts for in each row, and Σ weight[target] over the kept rows, at least tiny."""
+def _targets(data: Array, targets: Array, ignore_index: int | None, smoothing: float, class_weights: Any, mean: bool) -> Array:
+    """(N, C): what each class counts for in each row; for a mean divided by Σ weight[target] over the kept rows, if that is positive.
+
+    The substitute "targets"(targets, C, dtype, ignore_index, smoothing, weights, mean) may make it in fewer steps, or give None.
+    """
     xp, classes = array_module(data, targets), data.shape[1]
+    weights = None if class_weights is None else xp.asarray(_plain(class_weights), data.dtype)
+    if weights is not None and weights.shape != (classes,):
+        raise ShapeError(f"class_weights must have one weight for each of the {classes} classes, but their shape is {weights.shape}.")
+    make = substituted("targets", xp)
+    q = make(targets, classes, data.dtype, ignore_index, smoothing, weights, mean) if make else None
+    if q is not None:
+        return q
+    weights = xp.ones(classes, data.dtype) if weights is None else weights
     keep = xp.ones(targets.shape, bool) if ignore_index is None else targets != ignore_index
     inside = (targets >= 0) & (targets < classes)
     wrong = keep & ~inside
@@ -178,13 +188,12 @@ def _targets(data: Array, targets: Array, ignore_index: int | None, smoothing: f
             f"{remedy}, or pass ignore_index={target} if it stands for images without a label."
         )
     one_hot = (targets[:, None] == xp.arange(classes)).astype(data.dtype)
-    weights = xp.ones(classes, data.dtype) if class_weights is None else xp.asarray(_plain(class_weights), data.dtype)
-    if weights.shape != (classes,):
-        raise ShapeError(f"class_weights must have one weight for each of the {classes} classes, but their shape is {weights.shape}.")
     q = (one_hot * (1.0 - smoothing) + smoothing / classes) * weights
     q = xp.where(keep[:, None], q, 0) + xp.where(wrong, xp.nan, 0).astype(data.dtype)[:, None]
+    if not mean:
+        return q
     total = (one_hot @ weights * keep).sum()
-    return q, xp.where(total > 0, total, 1).astype(data.dtype)
+    return q / xp.where(total > 0, total, 1).astype(data.dtype)
 
 
 def _plain(x: Any) -> Any:

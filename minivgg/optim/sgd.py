@@ -140,7 +140,7 @@ class SGD:
         v = self._velocity.get(name)
         if v is None:
             v = array_module(p.data).zeros_like(p.data)
-        elif v.dtype != p.dtype or array_module(v) is not array_module(p.data):  # the model was moved
+        elif v.dtype != p.dtype or v.device != p.data.device:  # the model was moved
             v = _stored_like(p.data, v)
         self._velocity[name] = v
         return v
@@ -170,8 +170,10 @@ class SGD:
 
 def _stored_like(w: Any, values: Any) -> Any:
     """A copy of `values` with w's dtype, on its device and in its order in memory, in which updates run along both."""
-    copy = empty_like(w)
-    copy[...] = Device.of(w).asarray(values, w.dtype)
+    device = Device.of(w)
+    with device.use():
+        copy = empty_like(w)
+        copy[...] = device.asarray(values, w.dtype)
     return copy
 
 

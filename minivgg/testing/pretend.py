@@ -8,6 +8,7 @@ uninitialised memory show. Values are NumPy's.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,19 @@ import numpy as np
 from ..autograd.tensor import Tensor
 from ..backend.arrays import is_float, register
 
-__all__ = ["Array", "Module", "pretend", "synchronisations", "xp"]
+__all__ = ["Array", "Module", "card", "pretend", "synchronisations", "watchers", "xp"]
 
 synchronisations = 0
+watchers: list[Callable[[np.ndarray[Any, Any]], None]] = []  # are told of the values of each new array
+
+
+class Card(threading.local):
+    """The number of the card on which this thread's work is done."""
+
+    index = 0
+
+
+card = Card()
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), slice, type(Ellipsis), np.generic, np.dtype, type)
 
@@ -36,7 +47,9 @@ class Array:
     __array_priority__ = 1000
 
     def __init__(self, values: np.ndarray[Any, Any]) -> None:
-        self._values = values
+        self._values, self._card = values, card.index
+        for watch in watchers:
+            watch(values)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("implicit conversion of a device array to a NumPy array: use xp's functions, or .get() at the door.")
@@ -49,14 +62,26 @@ class Array:
         _wait()
         return self._values.copy()
 
+    def set(self, values: np.ndarray[Any, Any], stream: Any = None) -> None:
+        """Copy from the host: when the stream comes to it, or at once."""
+        target = self._values
+        if not (isinstance(values, np.ndarray) and values.shape == target.shape and values.dtype == target.dtype):
+            raise TypeError(f"set() needs a NumPy array of shape {target.shape} and dtype {target.dtype}, but got {values!r:.60}.")
+        if not (target.flags.c_contiguous and values.flags.c_contiguous):
+            raise RuntimeError("set() copies bytes: both arrays must be contiguous.")
+        if stream is None:
+            target[...] = values
+        else:
+            stream.later(lambda: np.copyto(target, values), target)
+
     @property
     def device(self) -> Any:
-        """The card it lives on: there is one."""
-        return SimpleNamespace(id=0)
+        """The card it lives on."""
+        return SimpleNamespace(id=self._card)
 
     @property
     def data(self) -> Any:
-        """Its memory, of which only the address may be asked for."""
+        """Where it lies, as CuPy says it: `array.data.ptr`."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
     @property
@@ -157,6 +182,8 @@ def _wait() -> None:
 
 def _unwrap(value: Any) -> Any:
     if isinstance(value, Array):
+        if value._card != card.index:
+            raise RuntimeError(f"an array of card {value._card} was used while card {card.index} is the current one: with device.use().")
         return value._values
     if isinstance(value, (list, tuple)):
         return type(value)(_unwrap(v) for v in value)

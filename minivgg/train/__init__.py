@@ -17,6 +17,7 @@ from .observer import Observer
 from .predictor import Predictor
 from .run import Result, find_run, train
 from .run_folder import RunFolder
+from .throughput import Throughput, throughput
 
 __all__ = [
     "Checkpoint",
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "RunFolder",
     "StepCost",
+    "Throughput",
     "TrainConfig",
     "Trainer",
     "build_job",
@@ -43,5 +45,6 @@ __all__ = [
     "read_config_file",
     "read_image",
     "save_checkpoint",
+    "throughput",
     "train",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,9 @@ from .. import nn, ops, optim
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..autograd.trace import kept_bytes
-from ..backend.device import threads
+from ..backend import precision as precisions
+from ..backend.clock import Clock
+from ..backend.device import Device, threads
 from ..errors import ConfigError
 from ..ops.windows import Geometry
 
@@ -25,15 +26,19 @@ __all__ = ["StepCost", "explain", "measure"]
 
 @dataclass(frozen=True)
 class StepCost:
-    """Median seconds of a training step's parts, and what it keeps. `str` is a table of it."""
+    """Median seconds of a training step's parts, and what it keeps. `str` is a table of it.
+
+    `place` says what did the work; page_faults are a CPU's, `taken` the bytes that the pool took from a card; None elsewhere.
+    """
 
     batch: int
-    threads: int
+    place: str
     forward: float
     backward: float
     update: float
     kept: int
-    page_faults: float | None
+    page_faults: float | None = None
+    taken: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -41,12 +46,13 @@ class StepCost:
         return self.forward + self.backward + self.update
 
     def __str__(self) -> str:
-        faults = "" if self.page_faults is None else f", {self.page_faults:.0f} page faults a step"
+        rest = "" if self.page_faults is None else f", {self.page_faults:.0f} page faults a step"
+        rest += "" if self.taken is None else f", {self.taken / 2**20:.1f} MiB of the card taken at most"
         return (
-            f"{self.seconds * 1e3:.1f} ms a step of {self.batch} images on {self.threads} threads: "
+            f"{self.seconds * 1e3:.1f} ms a step of {self.batch} images on {self.place}: "
             f"{self.batch / self.seconds:.1f} images/s\n"
             f"forward {self.forward * 1e3:.1f} ms, backward {self.backward * 1e3:.1f} ms, update {self.update * 1e3:.1f} ms\n"
-            f"{self.kept / 2**20:.1f} MiB kept for the backward pass{faults}"
+            f"{self.kept / 2**20:.1f} MiB kept for the backward pass{rest}"
         )
 
 
@@ -58,32 +64,47 @@ def _page_faults() -> int | None:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 
-def measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: int = 5) -> StepCost:
-    """Train `model` on random images of `shape` (N, C, H, W) for `steps` steps after two to warm up; medians."""
-    rng = np.random.default_rng(0)
+def measure(
+    model: Any, shape: tuple[int, int, int, int], classes: int, steps: int = 5, device: Device | str = "cpu", precision: str = "fp32"
+) -> StepCost:
+    """Train `model` on random images of `shape` (N, C, H, W) for `steps` steps after two to warm up; medians.
+
+    On a card the times are the card's own, by events. The model is moved to `device`. Raises ConfigError if it cannot compute in
+    `precision`.
+    """
+    device = Device(device)
+    with device.use(), precisions.precision(precisions.check(precision, device)):
+        return _measure(model.to(device=device), shape, classes, steps, device)
+
+
+def _measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: int, device: Device) -> StepCost:
+    rng, clock, on_cpu = np.random.default_rng(0), Clock(device), device.kind == "cpu"
     n, c, h, w = shape
-    x = Tensor(rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2))
-    labels = rng.integers(0, classes, n)
+    x = Tensor(precisions.as_images(device, rng.standard_normal((n, h, w, c), dtype=np.float32).transpose(0, 3, 1, 2)))
+    labels = device.asarray(rng.integers(0, classes, n))
     sgd = optim.SGD(model.named_parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
-    times: list[tuple[float, float, float]] = []
+    marks: list[Any] = []
     faults, kept = None, 0
     for number in range(steps + 2):
         if number == 2:
             faults = _page_faults()
-        start = time.perf_counter()
+        start = clock.mark()
         with mode.step(number):
             loss = ops.cross_entropy(model(x), labels)
-        ended = time.perf_counter()
+        ended = clock.mark()
         kept = kept or kept_bytes(loss)
         sgd.zero_grad()
-        begin = time.perf_counter()
+        begin = clock.mark()
         loss.backward()
-        swept = time.perf_counter()
+        swept = clock.mark()
         sgd.step()
-        times.append((ended - start, swept - begin, time.perf_counter() - swept))
+        marks.append((start, ended, begin, swept, clock.mark()))
     now = _page_faults()
-    forward, backward, update = (statistics.median(part) for part in zip(*times[2:], strict=True))
-    return StepCost(n, threads(), forward, backward, update, kept, None if now is None or faults is None else (now - faults) / steps)
+    times = [clock.seconds(moments) for moments in marks[2:]]
+    forward, _, backward, update = (statistics.median(part) for part in zip(*times, strict=True))
+    place = f"{threads()} threads" if on_cpu else f"{device} in {precisions.current()}"
+    faults = None if now is None or faults is None or not on_cpu else (now - faults) / steps
+    return StepCost(n, place, forward, backward, update, kept, faults, None if on_cpu else device.taken())
 
 
 def explain(model: Any, shape: tuple[int, int, int, int]) -> str:
@@ -93,7 +114,7 @@ def explain(model: Any, shape: tuple[int, int, int, int]) -> str:
     if importlib.util.find_spec("minivgg.fast") is None:
         raise ConfigError("there are no kernels to choose from: the folder minivgg/fast is missing.")
     from ..fast.cpu import choice
-    from ..fast.cpu.problem import Problem
+    from ..fast.problem import Problem
 
     rows: list[list[str]] = []
 

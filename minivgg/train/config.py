@@ -17,7 +17,7 @@ from ..errors import ConfigError, nearest
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
 
 # Where a run happens, how often it saves, what it keeps in memory: no influence on its bits, and no place in its checkpoints.
-NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "workers", "checkpoint_every", "recompute"})
+NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "gpu_memory", "workers", "checkpoint_every", "recompute"})
 
 Range = tuple[str, Callable[[Any], bool]]
 _ANY: Range = ("", lambda v: True)
@@ -87,6 +87,7 @@ class TrainConfig:
     precision: str = _key(
         "fp32", "how a card computes: fp32, tf32, fp16 with loss scaling, or bf16; weights stay float32", ("", _is_precision)
     )
+    gpu_memory: str = _key("", "the most that arrays may take of a card's memory, such as 20GB or 50%; empty: all there is")
     workers: int = _key(1, "threads that prepare batches; 0: none, each is prepared when needed", _NOT_NEGATIVE)
     checkpoint_every: int = _key(50, "steps between checkpoints within an epoch; 0: only at the end of each epoch", _NOT_NEGATIVE)
     out: str = _key("runs", "folder in which the run's folder is made")

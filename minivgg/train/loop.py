@@ -12,6 +12,7 @@ from ..backend.precision import precision
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
+from .feeding import feed
 from .gradients import gradients
 from .guard import Guard
 from .interrupts import Interrupted, Interrupts
@@ -47,7 +48,8 @@ class Trainer:
         a batch size that fits.
         """
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # found by the finite flag instead
-        with precision(self.job.config.precision), explain_out_of_memory(self.job), self._interrupts, quiet:
+        place, how = self.job.device.use(), precision(self.job.config.precision)
+        with place, how, explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
                 while self.progress.epoch < self.job.config.epochs:
@@ -59,7 +61,7 @@ class Trainer:
         job, progress = self.job, self.progress
         start, seen = time.perf_counter(), progress.seen
         job.model.train()
-        for batch in job.train.epoch(progress.epoch, progress.position):
+        for batch in feed(job.train.epoch(progress.epoch, progress.position), job.device):
             self._step(batch)
             self.observer.step(self)
             every = job.config.checkpoint_every

@@ -11,7 +11,7 @@ import pytest
 
 from minivgg import models, nn
 from minivgg.fast.cpu.choice import ALGORITHMS, choose
-from minivgg.fast.cpu.problem import Problem
+from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
 
 

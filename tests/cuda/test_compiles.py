@@ -10,28 +10,24 @@ from pathlib import Path
 import pytest
 
 from minivgg.fast import cuda
-from minivgg.fast.cuda.program import Program, options, programs
+from minivgg.fast.cuda.program import options, programs
 
 from .compilers import CompileError, compiler, usage
+from .pretend_cupy.raw_module import FUNCTIONS
 
 for _module in pkgutil.walk_packages(cuda.__path__, cuda.__name__ + "."):
     import_module(_module.name)  # which puts its programs on the list
 
-SOURCE = Path(cuda.__path__[0]) / "source"
-PROGRAMS = tuple(programs)
+FOLDER = Path(cuda.__path__[0]) / "source"
+SOURCES = {p.file: p.source() for p in programs}
+VARIANTS = {file: [options(v) for p in programs if p.file == file for v in p.variants()] for file in SOURCES}
 REGISTERS, MOST_THREADS = 1 << 16, 1024  # of a multiprocessor; of a block
 compiles = pytest.mark.skipif(compiler() is None, reason="neither the wheel nvidia-cuda-nvrtc nor nvcc is installed")
 
 
-def functions(source: str) -> dict[str, bool]:
-    """The names of a source's functions, and whether they say `__launch_bounds__`."""
-    found = re.findall(r'extern "C" __global__ void\s+(__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', source)
-    return {name: bool(bounds) for bounds, name in found}
-
-
 def faults(source: str, definitions: tuple[str, ...], architecture: str) -> list[str]:
     """What is wrong with a source: a line for each function that does not keep everything in registers, or needs too many."""
-    wrong, launched = [], functions(source)
+    wrong, launched = [], {name: bool(bounds) for bounds, name in FUNCTIONS.findall(source)}
     found = usage(source, definitions, architecture)
     if set(launched) != {u.function for u in found if u.registers}:
         wrong.append(f"the compiler reports on {found}, the source has the functions {launched}")
@@ -44,28 +40,27 @@ def faults(source: str, definitions: tuple[str, ...], architecture: str) -> list
 
 
 @compiles
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.file)
-def test_every_variant_compiles_and_keeps_to_registers(program: Program) -> None:
+@pytest.mark.parametrize("file", SOURCES)
+def test_every_variant_compiles_and_keeps_to_registers(file: str) -> None:
     """All variants for sm_90, and the first for sm_80: no stack, no spills, and blocks of the stated size fit a multiprocessor."""
-    variants = [options(v) for v in program.variants()]
+    variants = list(dict.fromkeys(VARIANTS[file]))
     assert variants
-    wrong = [line for v in variants for line in faults(program.source(), v, "sm_90")]
-    assert not [*wrong, *faults(program.source(), variants[0], "sm_80")]
+    wrong = [line for v in variants for line in faults(SOURCES[file], v, "sm_90")]
+    assert not [*wrong, *faults(SOURCES[file], variants[0], "sm_80")]
 
 
 def test_no_source_is_forgotten() -> None:
-    """Each .cu has one program, and each .cuh is included by one of them, so that all that lies there is compiled."""
-    files = [p.file for p in PROGRAMS]
-    assert sorted(files) == sorted(f.name for f in SOURCE.glob("*.cu"))
-    included = {name for f in SOURCE.iterdir() for name in re.findall(r'#include "(.*)"', f.read_text(encoding="utf-8"))}
-    assert included == {f.name for f in SOURCE.glob("*.cuh")}
-    assert {f.suffix for f in SOURCE.iterdir()} <= {".cu", ".cuh"}
+    """Each .cu has a program, and each .cuh is included by one of them, so that all that lies there is compiled."""
+    assert set(SOURCES) == {f.name for f in FOLDER.glob("*.cu")}
+    included = {name for f in FOLDER.iterdir() for name in re.findall(r'#include "(.*)"', f.read_text(encoding="utf-8"))}
+    assert included == {f.name for f in FOLDER.glob("*.cuh")}
+    assert {f.suffix for f in FOLDER.iterdir()} <= {".cu", ".cuh"}
 
 
 def test_sources_need_no_header_of_the_toolkit() -> None:
     """NVRTC has no standard headers: a source includes its neighbours and nothing else, and they are put in."""
-    for program in PROGRAMS:
-        assert "#include" not in program.source(), program.file
+    for file, source in SOURCES.items():
+        assert "#include" not in source, file
 
 
 @compiles

@@ -16,7 +16,7 @@ import minivgg as mv
 from minivgg import nn, ops
 from minivgg.errors import ConfigError
 from minivgg.fast.cpu import choice, columns, taps, winograd_products
-from minivgg.fast.cpu.problem import Problem
+from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
 
 VGG = [(1, 32, 3, 64), (8, 16, 64, 128), (128, 8, 128, 256), (128, 4, 512, 512), (128, 2, 512, 512), (1, 224, 64, 64)]
@@ -132,7 +132,7 @@ def test_an_unknown_name_is_refused_at_once(name: Any) -> None:
 def in_a_process(value: str) -> subprocess.CompletedProcess[str]:
     """What a process with MINIVGG_CONV_ALGORITHM chooses for a layer in float64, where only being asked leads to Winograd."""
     code = (
-        "import numpy as np; from minivgg.fast.cpu.choice import choose; from minivgg.fast.cpu.problem import Problem\n"
+        "import numpy as np; from minivgg.fast.cpu.choice import choose; from minivgg.fast.problem import Problem\n"
         "from minivgg.ops.windows import Geometry\n"
         "print(choose(Problem(8, (16, 16), 64, 64, Geometry((3, 3), (1, 1), (1, 1))), np.float64))"
     )

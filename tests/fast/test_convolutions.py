@@ -16,7 +16,8 @@ import minivgg as mv
 from minivgg import ops
 from minivgg.backend import layout
 from minivgg.fast.cpu import columns, taps, winograd_products
-from minivgg.fast.cpu.problem import Ending, Problem, Upstream
+from minivgg.fast.cpu.ending import Ending, Upstream
+from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
 
 GEOMETRIES = 500

@@ -12,7 +12,7 @@ import pytest
 import minivgg as mv
 from minivgg.autograd import mode
 from minivgg.fast.cpu.choice import choose
-from minivgg.fast.cpu.problem import Problem
+from minivgg.fast.problem import Problem
 from minivgg.models.vgg import COLUMNS
 from minivgg.ops import Geometry
 

@@ -24,7 +24,7 @@ from minivgg.backend.threads import run, split
 from minivgg.errors import ConfigError
 from minivgg.fast import kernels, overlay  # noqa: F401  importing the list fills the table
 from minivgg.fast.cpu.choice import ALGORITHMS, choose
-from minivgg.fast.cpu.problem import Problem
+from minivgg.fast.problem import Problem
 
 from .large import CALLS, bits, outcome, training
 

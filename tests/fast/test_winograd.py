@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from minivgg.fast.cpu import columns, winograd, winograd_products
-from minivgg.fast.cpu.problem import Ending, Problem, Upstream
+from minivgg.fast.cpu.ending import Ending, Upstream
 from minivgg.fast.cpu.winograd import Tiling
 from minivgg.fast.cpu.winograd_points import exact, growth, matrices
+from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
 
 TILINGS = [

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError, nearest
+from ..problem import Problem
 from . import taps
-from .problem import Problem
 
-__all__ = ["ALGORITHMS", "choose", "conv_algorithm", "costs", "refusal"]
+__all__ = ["ALGORITHMS", "choose", "conv_algorithm", "costs", "refusal", "setting"]
 
 ALGORITHMS = ("im2col", "taps", "winograd4", "winograd2")
 _SETTINGS = ("auto", "im2col", "winograd")
@@ -46,8 +46,9 @@ _setting = [os.environ.get("MINIVGG_CONV_ALGORITHM") or "auto"]
 def conv_algorithm(name: str) -> Iterator[None]:
     """Let convolutions in this block, in all threads, use "im2col", "winograd" or what is cheapest ("auto", the default).
 
-    With "winograd" a convolution that is not 3×3 with stride 1 and dilation 1 raises ConfigError; float64 is served, too. The block should
-    hold forward and backward pass. MINIVGG_CONV_ALGORITHM sets it for a process. CPU only. Raises ConfigError for another name.
+    With "winograd" a convolution that is not 3×3 with stride 1 and dilation 1 raises ConfigError; float64 is served, too; on a card half
+    precision and padding beyond 2 are not. The block should
+    hold forward and backward pass. MINIVGG_CONV_ALGORITHM sets it for a process. Raises ConfigError for another name.
     """
     before, _setting[0] = _setting[0], _checked(name)
     try:
@@ -60,6 +61,11 @@ def _checked(name: str, what: str = "conv_algorithm") -> str:
     if name not in _SETTINGS:
         raise ConfigError(f'{what} must be "auto", "im2col" or "winograd", but is {name!r}: {nearest(str(name), _SETTINGS)}')
     return name
+
+
+def setting() -> str:
+    """What is asked for: "auto", "im2col" or "winograd". Raises ConfigError if the environment names another."""
+    return _checked(_setting[0], "MINIVGG_CONV_ALGORITHM")
 
 
 def refusal(problem: Problem) -> str | None:
@@ -89,12 +95,12 @@ def costs(problem: Problem) -> dict[str, float]:
 
 def choose(problem: Problem, dtype: Any) -> str:
     """The algorithm's name. Raises ConfigError if one is forced that can't serve the shape."""
-    setting = _checked(_setting[0], "MINIVGG_CONV_ALGORITHM")
-    if setting == "winograd" and (why := refusal(problem)) is not None:
+    forced = setting()
+    if forced == "winograd" and (why := refusal(problem)) is not None:
         raise ConfigError(
             f'conv_algorithm="winograd" needs 3×3 kernels with stride 1 and dilation 1, but {why}. Use "auto" for this network.'
         )
-    return _choose(problem, setting, np.dtype(dtype) == np.float32)
+    return _choose(problem, forced, np.dtype(dtype) == np.float32)
 
 
 @lru_cache(maxsize=4096)

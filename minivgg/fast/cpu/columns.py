@@ -14,8 +14,9 @@ from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
 from ...ops.windows import Geometry
+from ..problem import Problem
 from .bands import LANES, Band, bands
-from .problem import Ending, Problem, Upstream
+from .ending import Ending, Upstream
 
 __all__ = ["forward", "gradients"]
 

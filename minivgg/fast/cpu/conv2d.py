@@ -15,10 +15,11 @@ from ...backend.arrays import Array
 from ...ops.conv2d import Conv2d, Conv2dInput, Conv2dWeight
 from ...ops.conv2d_relu import Conv2dRelu
 from ..overlay import kernel
+from ..problem import Problem
 from . import columns, taps, winograd_products
 from .channel_sum import channel_sums
 from .choice import choose
-from .problem import Ending, Problem, Upstream
+from .ending import Ending, Upstream
 
 __all__ = ["backward", "backward_relu", "forward", "forward_relu", "image_gradient", "weight_gradient"]
 

@@ -17,7 +17,8 @@ import numpy as np
 from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
-from .problem import Ending, Problem, Upstream
+from ..problem import Problem
+from .ending import Ending, Upstream
 
 __all__ = ["forward", "gradients", "pairs"]
 

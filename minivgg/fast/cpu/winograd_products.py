@@ -16,10 +16,11 @@ import numpy as np
 from ...backend import memory
 from ...backend.arrays import Array
 from ...backend.threads import run, split
+from ..problem import Problem
 from . import winograd
 from .bands import LANES
+from .ending import Ending, Upstream
 from .portions import Portion, portions
-from .problem import Ending, Problem, Upstream
 from .winograd import Tiling
 
 __all__ = ["forward", "gradients", "tiling"]

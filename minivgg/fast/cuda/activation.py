@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...backend.arrays import Array, array_module
-from ...backend.blocks import empty_like
-from .flat import alike
-from .program import FLOATS, Program, grid, stored_type
-from .rows import THREADS, layout, wide_dtype
+from ...backend.arrays import Array, array_module, wide
+from .program import FLOATS, Program, stored_type
+from .relu import masked_gradient
+from .rows import COLUMN_THREADS, column_blocks, layout
 
 __all__ = ["add_bias_relu", "channel_sums", "masked_gradient", "masked_sums"]
 
 _PROGRAM = Program("activation.cu", STORED=FLOATS)
-_RELU = Program("relu.cu", STORED=FLOATS)
-_COLUMNS = 8  # of the second stage's blocks: 32 bytes of a row, the least that is fetched
 
 
 def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
     """y[…,k] ← y[…,k] + bias[k], then max(·, 0) if `relu`: in place on contiguous rows y (…, K), which is returned.
 
-    `bias` (K,), of y's dtype or of the one that is computed with (float32 beside half), or None.
+    `bias` (K,), rounded to y's dtype if it has another, or None.
     """
     k = y.shape[-1]
     if y.size == 0 or (bias is None and not relu):
@@ -29,21 +26,9 @@ def add_bias_relu(y: Array, bias: Array | None, relu: bool) -> Array:
     if bias is None:
         _PROGRAM.launch("rectify", blocks, threads, y, y.size // k, k, STORED=stored_type(y))
         return y
-    bias = array_module(y, bias).ascontiguousarray(bias)
-    function = "add_bias_relu" if bias.dtype == y.dtype else "add_wide_bias_relu"
-    bias = bias if bias.dtype == y.dtype else bias.astype(wide_dtype(y), copy=False)
-    _PROGRAM.launch(function, blocks, threads, y, bias, relu, y.size // k, k, STORED=stored_type(y))
+    bias = array_module(y, bias).ascontiguousarray(bias, y.dtype)
+    _PROGRAM.launch("add_bias_relu", blocks, threads, y, bias, relu, y.size // k, k, STORED=stored_type(y))
     return y
-
-
-def masked_gradient(gy: Array, y: Array) -> Array:
-    """gy where y > 0, else 0; for arrays of one shape, and stored as y is. Exact."""
-    y, gy = alike(y, gy)
-    g = empty_like(y)
-    if y.size:
-        vectors = -(-y.size * y.itemsize // 16)
-        _RELU.launch("relu_gradient", grid(vectors), THREADS, gy, y, g, y.size, STORED=stored_type(y))
-    return g
 
 
 def channel_sums(rows: Array, dtype: Any = None) -> Array:
@@ -71,7 +56,7 @@ def _sizes(rows: Array) -> tuple[int, int]:
 def _stage(rows: Array) -> tuple[Array, tuple[int, int], tuple[int, int]]:
     """Room for one row of partial sums of each block, and the blocks."""
     blocks, threads = layout(rows, each=8, most=1 << 10)
-    return array_module(rows).empty((blocks[1], rows.shape[-1]), wide_dtype(rows)), blocks, threads
+    return array_module(rows).empty((blocks[1], rows.shape[-1]), wide(rows.dtype)), blocks, threads
 
 
 def _finished(partial: Array, rows: Array, dtype: Any) -> Array:
@@ -80,7 +65,6 @@ def _finished(partial: Array, rows: Array, dtype: Any) -> Array:
     dtype = rows.dtype if dtype is None else dtype
     own = dtype == rows.dtype
     out = xp.empty(k, dtype if own else partial.dtype)
-    threads = (_COLUMNS, THREADS // _COLUMNS)
     function = "finish_stored_sums" if own else "finish_sums"
-    _PROGRAM.launch(function, -(-k // _COLUMNS), threads, partial, out, count, k, STORED=stored_type(rows))
+    _PROGRAM.launch(function, column_blocks(k), COLUMN_THREADS, partial, out, count, k, STORED=stored_type(rows))
     return out.astype(dtype, copy=False)

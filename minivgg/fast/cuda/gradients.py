@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...backend.arrays import Array, array_module
-from ...backend.blocks import flat
 from ...backend.substitutes import substitute
+from .flat import gapless
 from .program import FLOATS, Program, stored_type
 from .table import tables
 
@@ -44,6 +44,5 @@ def _rows(gradients: Sequence[Array]) -> dict[str, list[tuple[Array]]]:
     rows: dict[str, list[tuple[Array]]] = {}
     for g in gradients:
         if g.size:
-            vector = flat(g)
-            rows.setdefault(stored_type(g), []).append((array_module(g).ascontiguousarray(g) if vector is None else vector,))
+            rows.setdefault(stored_type(g), []).append((g if gapless(g) else array_module(g).ascontiguousarray(g),))
     return rows

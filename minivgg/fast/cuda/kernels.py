@@ -1,5 +1,27 @@
 """The list of kernels for cards: importing this module registers all of them. CuPy is not imported: kernels are given its arrays."""
 
-from . import dropout, gradients, philox, relu, sgd
+from . import (
+    batch_norm,
+    channel_sum,
+    conv2d,
+    cross_entropy,
+    dropout,
+    gradients,
+    max_pool2d,
+    philox,
+    relu,
+    sgd,
+)
 
-__all__ = ["dropout", "gradients", "philox", "relu", "sgd"]
+__all__ = [
+    "batch_norm",
+    "channel_sum",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "gradients",
+    "max_pool2d",
+    "philox",
+    "relu",
+    "sgd",
+]

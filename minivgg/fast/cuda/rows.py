@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from ...backend.arrays import Array, array_module
 
-__all__ = ["THREADS", "as_rows", "from_rows", "is_float", "layout", "wide_dtype"]
+__all__ = ["COLUMN_THREADS", "THREADS", "VECTOR", "as_rows", "column_blocks", "from_rows", "layout", "served"]
 
 THREADS = 256
-_VECTOR = 16  # bytes of one access
+COLUMN_THREADS = (8, THREADS // 8)  # of a second stage's blocks: 8 columns, since 32 bytes of a row are the least that is fetched
+VECTOR = 16  # bytes of one access
 _WARP = 32
 
 
-def is_float(*arrays: Array) -> bool:
+def served(*arrays: Array) -> bool:
     """Whether kernels have the number types of all the arrays, and none is empty."""
     return all(a.size > 0 and a.dtype.name in {"float16", "bfloat16", "float32", "float64"} for a in arrays)
-
-
-def wide_dtype(array: Array) -> Any:
-    """What is computed with where `array`'s numbers are stored: float64 for float64, float32 for all others."""
-    return np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
 
 
 def as_rows(x: Array) -> Array:
@@ -44,8 +36,13 @@ def layout(rows: Array, each: int, most: int) -> tuple[tuple[int, int], tuple[in
     are added in the same order every time, on every card.
     """
     k = rows.shape[-1]
-    count, vector = rows.size // max(k, 1), _VECTOR // rows.itemsize
+    count, vector = rows.size // max(k, 1), VECTOR // rows.itemsize
     columns = k // vector if k % vector == 0 else k
     across = min(_WARP, 1 << max(columns - 1, 0).bit_length())
     groups, high = -(-columns // across), THREADS // across
     return (groups, max(min(-(-count // (high * each)), most // groups), 1)), (across, high)
+
+
+def column_blocks(k: int) -> int:
+    """How many blocks of COLUMN_THREADS a second stage over K columns takes."""
+    return -(-k // COLUMN_THREADS[0])

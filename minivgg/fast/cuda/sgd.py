@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...backend.arrays import Array, array_module
-from ...backend.blocks import flat
 from ...backend.substitutes import substitute
-from .flat import alike
+from .flat import alike, gapless, in_step
 from .program import Program, stored_type
 from .table import tables
 
@@ -26,16 +25,19 @@ Entry = tuple[Array, Array, Array | None]  # w, g, v
 
 @substitute("sgd", "cupy")
 def update(entries: Sequence[Entry], group: Mapping[str, Any], torch: bool, guard: Any, scale: Any) -> list[Entry]:
-    """One step of SGD in place, to the bits of the formula's NumPy code: the kernel rounds where that rounds.
+    """One step of SGD in place, to the bits of the formula's NumPy code: the kernel rounds where that rounds. (But CuPy has its
+    kernels compiled to take numbers under 1.2·10⁻³⁸ for zero.)
 
-    Returns the entries that were left alone: mixed dtypes, w or v with gaps, v stored in another order than w, other cards.
+    Returns the entries that were left alone: mixed dtypes, w or v with gaps, v stored in another order than w, other cards, and
+    what begins where an earlier w begins, since one launch updates all at once.
     A gradient that is stored in another order is copied into w's.
     """
     served: dict[str, list[Entry]] = {}
-    left = []
+    left, seen = [], set()
     for w, g, v in entries:
-        if _serves(w, g, v, entries[0][0]):
-            served.setdefault(stored_type(w), []).append((w, alike(w, g)[1], v))
+        if _serves(w, g, v, entries[0][0]) and w.data.ptr not in seen:
+            seen.add(w.data.ptr)
+            served.setdefault(stored_type(w), []).append((w, g if in_step(w, g) else alike(w, g)[1], v))
         else:
             left.append((w, g, v))
     xp = array_module(entries[0][0])
@@ -50,11 +52,6 @@ def update(entries: Sequence[Entry], group: Mapping[str, Any], torch: bool, guar
 def _serves(w: Array, g: Array, v: Array | None, first: Array) -> bool:
     if type(w) is not type(first) or w.device.id != first.device.id or w.dtype.name not in ("float32", "float64"):
         return False
-    if w.dtype != g.dtype or w.shape != g.shape or not w.size or flat(w) is None:
+    if w.dtype != g.dtype or w.shape != g.shape or not w.size or not gapless(w):
         return False
-    return v is None or (v.dtype == w.dtype and _alike(w, v))
-
-
-def _alike(w: Array, v: Array) -> bool:
-    """Whether equal places in memory hold equal elements: the strides of axes that have any steps agree."""
-    return all(size == 1 or a == b for size, a, b in zip(w.shape, w.strides, v.strides, strict=True))
+    return v is None or (v.dtype == w.dtype and in_step(w, v))

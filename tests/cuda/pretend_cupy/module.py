@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +14,15 @@ import numpy as np
 from minivgg.backend.arrays import register
 from minivgg.testing import pretend
 
-from .linalg import Linalg
+from . import streams
+from .linalg import Linalg, matmul
+from .pool import TOTAL, OutOfMemoryError, Pool
 from .raw_module import RawModule
 
-__all__ = ["install", "module"]
+__all__ = ["install", "module", "pool"]
 
-_TOTAL = 80 << 30  # bytes of the pretend card
+pool = Pool()
+pinned_pool = SimpleNamespace(free_all_blocks=streams.pinned.clear, n_free_blocks=lambda: len(streams.pinned))
 
 
 class Cupy(pretend.Module):
@@ -30,6 +33,7 @@ class Cupy(pretend.Module):
     __version__ = "14.2.0"
     ndarray = pretend.Array
     RawModule = RawModule
+    matmul = staticmethod(matmul)
 
     def asarray(self, value: Any, dtype: Any = None) -> pretend.Array:
         """A copy of what is on the host, in C order, or in Fortran order if it is that; a device array is left where it is."""
@@ -38,13 +42,39 @@ class Cupy(pretend.Module):
         host = np.asarray(value, dtype)
         return pretend.Array(np.array(host, order="F" if host.flags.fnc else "C"))
 
+    def get_default_memory_pool(self) -> Pool:
+        """The pool of all arrays."""
+        return pool
+
+    def get_default_pinned_memory_pool(self) -> Any:
+        """The pool of pinned memory."""
+        return pinned_pool
+
+
+class Current:
+    """`cupy.cuda.Device(index)`: within it the thread's current card is another one."""
+
+    def __init__(self, index: int) -> None:
+        self.index, self.before = index, 0
+
+    def __enter__(self) -> None:
+        self.before, pretend.card.index = pretend.card.index, self.index
+
+    def __exit__(self, *error: Any) -> None:
+        pretend.card.index = self.before
+
 
 module = Cupy()
 module.cuda = SimpleNamespace(
     is_available=lambda: True,
-    Device=lambda index: nullcontext(),
-    runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (_TOTAL, _TOTAL)),
-    get_current_stream=lambda: SimpleNamespace(synchronize=pretend._wait),
+    Device=Current,
+    Event=streams.Event,
+    Stream=streams.Stream,
+    alloc_pinned_memory=streams.alloc_pinned_memory,
+    get_current_stream=streams.get_current_stream,
+    get_elapsed_time=streams.get_elapsed_time,
+    memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    runtime=SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (TOTAL - pool.total_bytes(), TOTAL)),
 )
 module._core = SimpleNamespace(_routines_linalg=Linalg())
 
@@ -55,9 +85,13 @@ def install() -> Iterator[Any]:
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = module
     register(pretend.Array, module)
+    pool.begin()
+    streams.begin()
+    pretend.watchers.append(pool.watch)
     try:
         yield module
     finally:
+        pretend.watchers.remove(pool.watch)
         register(pretend.Array, pretend.xp)
         sys.modules.pop("cupy")
         if before is not None:

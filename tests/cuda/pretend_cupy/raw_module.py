@@ -1,4 +1,4 @@
-"""`RawModule` of the pretend CuPy: CUDA C++ compiled for the CPU, with fibers for threads (see shim.hpp)."""
+"""`RawModule` of the pretend CuPy: CUDA C++ compiled for the CPU, with fibers for threads (see shim.hpp and README.md)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import numpy as np
 
 from minivgg.testing import pretend
 
-__all__ = ["LAUNCHES", "RawModule", "order", "why_not"]
+__all__ = ["FUNCTIONS", "LAUNCHES", "SANITIZERS", "RawModule", "order", "why_not"]
 
 _HERE = Path(__file__).parent
 _CACHE = Path(os.environ.get("MINIVGG_SHIM_CACHE") or Path(tempfile.gettempdir()) / f"minivgg-shim-{os.getuid()}")
-_SANITIZERS = os.environ.get("MINIVGG_SHIM_SANITIZERS", "")  # such as "address,undefined"; the process must have libasan preloaded
-_MOST_THREADS = 1024
+SANITIZERS = os.environ.get("MINIVGG_SHIM_SANITIZERS", "")  # such as "address,undefined"; the process must have libasan preloaded
+FUNCTIONS = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\(([^)]*)\)\s*)?(\w+)\s*\(')  # what the bounds say, the name
 
 LAUNCHES: list[str] = []  # the name of every function that was launched
-order = [0]  # in which order the threads of a block run: 0 upwards, 1 downwards, 2 scattered
+order = [0]  # in which order blocks, and threads in a block, run: 0 upwards, 1 downwards, 2 scattered
 
 
 def why_not() -> str | None:
@@ -42,28 +42,29 @@ class RawModule:
     def get_function(self, name: str) -> RawKernel:
         """The kernel `name`, an extern "C" function."""
         if self._library is None:
-            self._library = ctypes.CDLL(str(_compiled(self._code, self._options)))
+            self._library = ctypes.PyDLL(str(_compiled(self._code, self._options)))  # which keeps other Python threads out
         barriers = re.search(r"__sync|__shfl|mma|ldmatrix|__ballot", self._code) is not None
-        return RawKernel(self._library, name, barriers)
+        return RawKernel(self._library, name, barriers, flush="-DSTORED=double" not in self._options)
 
 
 class RawKernel:
     """`kernel(grid, block, arguments)`: runs at once, on the CPU."""
 
-    def __init__(self, library: Any, name: str, barriers: bool) -> None:
-        self._name, self._barriers = name, barriers
+    def __init__(self, library: Any, name: str, barriers: bool, flush: bool) -> None:
+        self._name, self._barriers, self._flush = name, barriers, flush
         self._start, self._kinds = getattr(library, f"shim_start_{name}"), getattr(library, f"shim_kinds_{name}")
         self._start.restype = ctypes.c_char_p
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], *, shared_mem: int = 0) -> None:
         assert len(grid) == len(block) == 3 and all(isinstance(n, int) and n >= 1 for n in (*grid, *block)), (self._name, grid, block)
-        assert block[0] * block[1] * block[2] <= _MOST_THREADS and grid[0] < 2**31 and grid[1] < 2**16 and grid[2] < 2**16, (grid, block)
+        assert block[2] <= 64 and grid[0] < 2**31 and grid[1] < 2**16 and grid[2] < 2**16, (grid, block)
         assert shared_mem == 0, "kernels declare their shared memory"
         self._check(arguments)
         holders = [ctypes.c_void_p(_address(a)) if _is_pointer(a) else np.asarray(a) for a in arguments]
         places = [ctypes.addressof(h) if isinstance(h, ctypes.c_void_p) else h.ctypes.data for h in holders]
         LAUNCHES.append(self._name)
-        problem = self._start((ctypes.c_void_p * len(places))(*places), (ctypes.c_uint * 6)(*grid, *block), self._barriers, order[0])
+        sizes = (ctypes.c_uint * 6)(*grid, *block)
+        problem = self._start((ctypes.c_void_p * len(places))(*places), sizes, self._barriers, order[0], self._flush)
         if problem is not None:
             raise RuntimeError(f"{self._name}: {problem.decode()}")
 
@@ -71,11 +72,13 @@ class RawKernel:
         """The arguments have the types that the function was written for: on a card, bytes would be taken for others."""
         buffer = ctypes.create_string_buffer(4096)
         self._kinds(buffer)
-        expected = buffer.value.decode().split()
-        found = [_kind(v) for v in values]
-        fits = [f == e or (f == "null" and e.startswith("pointer")) for f, e in zip(found, expected, strict=False)]
-        if len(found) != len(expected) or not all(fits):
+        expected, found = buffer.value.decode().split(), [_kind(v) for v in values]
+        if len(found) != len(expected) or not all(map(_fits, found, expected)):
             raise TypeError(f"{self._name} takes ({', '.join(expected)}), but was given ({', '.join(found)})[{len(values)}].")
+        for v in (v._values for v in values if isinstance(v, pretend.Array) and v.size):
+            low, high = np.lib.array_utils.byte_bounds(v)
+            if high - low != v.nbytes:
+                raise TypeError(f"{self._name} was given an array with gaps: shape {v.shape}, strides {v.strides}.")
         size = sum(8 if _is_pointer(v) else np.asarray(v).nbytes for v in values)
         assert size <= 4096, f"{self._name}: {size} bytes of arguments, but a launch takes 4096"
 
@@ -88,38 +91,51 @@ def _address(value: Any) -> int | None:
     return None if value is None else int(value._values.ctypes.data)
 
 
-def _kind(v: Any) -> str:
-    """How an argument arrives. A structure is a NumPy array of size one, by value; None is a null pointer."""
-    if v is None:
+def _kind(value: Any) -> str:
+    """An argument's type, as shim.hpp writes a parameter's: float4* for an array of float32, int8 for np.int64. A structure is a NumPy
+    array of size one, by value; None is a null pointer."""
+    if value is None:
         return "null"
-    if isinstance(v, pretend.Array):
-        return f"pointer{v.itemsize}"
-    if isinstance(v, (np.void, np.ndarray)) and v.dtype.fields and v.size == 1:
-        return f"struct{v.itemsize}"
-    if isinstance(v, np.generic):
-        return f"{ {'b': 'bool', 'f': 'float'}.get(v.dtype.kind, 'int') }{v.itemsize}"
-    return type(v).__name__
+    if not isinstance(value, (np.ndarray, np.generic, pretend.Array)):
+        return type(value).__name__  # CuPy would guess a C type; `Program.launch` leaves nothing to guess
+    if isinstance(value, np.ndarray) and not (value.dtype.fields and value.size == 1):
+        return "an array of the host"
+    what = {"b": "bool", "f": "float", "i": "int", "u": "int"}.get(value.dtype.kind, "struct")
+    return f"{what}{value.dtype.itemsize}{'*' if isinstance(value, pretend.Array) else ''}"
+
+
+def _fits(found: str, expected: str) -> bool:
+    """Whether bits are taken for what they are. A half is a struct of two bytes in the sources, any array of two bytes outside;
+    bytes may stand for anything."""
+    if found == "null":
+        return expected.endswith("*")
+    anything = expected in ("int1*", "void*") or (expected == "struct2*" and found in ("float2*", "int2*"))
+    return found == expected or (anything and found.endswith("*"))
 
 
 def _compiled(code: str, options: tuple[str, ...]) -> Path:
     """The library, from the cache if it was compiled before."""
-    names = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(', code)
     ends = "".join(
-        f'extern "C" const char* shim_start_{n}(void** a, const unsigned* s, bool b, int o) {{ return shim::start({n}, a, s, b, o); }}\n'
+        f'extern "C" const char* shim_start_{n}(void** a, const unsigned* s, bool b, int o, bool f) '
+        f"{{ return shim::start({n}, a, s, b, o, f, shim::bound({bounds})); }}\n"
         f'extern "C" void shim_kinds_{n}(char* out) {{ shim::kinds({n}, out); }}\n'
-        for n in names
+        for bounds, n in FUNCTIONS.findall(code)
     )
-    head, numbers = ((_HERE / f"{name}.hpp").read_text() for name in ("shim", "shim_numbers"))
-    text = head + code + (numbers if "half_t" in code else "") + ends
+    fibers, head, matrix, numbers = ((_HERE / f"shim{part}.hpp").read_text() for part in ("_fibers", "", "_matrix", "_numbers"))
+    # In a namespace without a name nothing is shared with other modules, and shared memory can have a section of its own.
+    before, behind = matrix if "load_four" in code else "", numbers if "half_t" in code else ""
+    text = f'{fibers}{head}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
     flags = ["-O1", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
-    flags += [f"-fsanitize={_SANITIZERS}", "-fno-sanitize-recover=all"] if _SANITIZERS else []
+    if SANITIZERS:  # -O0 compiles in a third of the time, and nothing wrong is optimised away
+        flags += ["-O0", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fsanitize-sections=shim_shared"]
     folder = _CACHE / hashlib.sha256(repr((text, flags)).encode()).hexdigest()[:24]
     library = folder / "kernel.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         source, made = folder / f"{os.getpid()}.cpp", folder / f"{os.getpid()}.so"
         source.write_text(text)
-        done = subprocess.run(["g++", *flags, "-o", str(made), str(source)], capture_output=True, text=True)
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the compiler needs no sanitizer
+        done = subprocess.run(["g++", *flags, "-o", str(made), str(source)], capture_output=True, text=True, env=environment)
         if done.returncode:
             raise RuntimeError(f"g++ could not compile a kernel:\n{done.stderr[:4000]}")
         made.rename(library)

@@ -1,19 +1,16 @@
-// Runs CUDA kernels on the CPU: the threads of a block are fibers of one thread, switched at barriers.
+// Runs CUDA kernels on the CPU: the threads of a block are fibers of one thread (shim_fibers.hpp), switched at barriers.
 //
 // A kernel's source is included unchanged behind this header. Barriers, warp shuffles and matrix instructions are functions
 // here. A barrier that not all threads reach, or that they reach at different lines, is an error; so is a shuffle that not
-// all lanes of the mask take part in. Threads start in the order that `shim_order` says, so that a test can run a kernel in
-// several orders: results that differ tell of a missing barrier.
+// all lanes of the mask take part in. Blocks, and threads in a block, run in one of three orders, so that a test can run a kernel
+// in several: results that differ tell of a missing barrier. Shared memory is filled with NaN before each block.
 #include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
-#include <ucontext.h>
+#ifdef __x86_64__
+#include <xmmintrin.h>
+#endif
 
 #define __global__
 #define __device__
@@ -21,11 +18,11 @@
 #define __forceinline__ inline
 #define __noinline__
 #define __launch_bounds__(...)
-#define __shared__ static
+#define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static __attribute__((section("shim_shared")))
 #define __constant__ static const
 #define __restrict__ __restrict
 
-struct dim3 { unsigned x = 1, y = 1, z = 1; };
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(16) double2 { double x, y; };
@@ -41,167 +38,71 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 namespace shim {
 
-const size_t stack_bytes = 128 << 10;
-enum Waiting { nothing, block, warp };
-
-struct Fiber {
-    ucontext_t context;
-    dim3 index;
-    int number;  // in the block
-    Waiting waiting;
-    int line;
-    bool done;
-    unsigned long long slot[16];  // what this lane shows to the others of its warp
-};
-
-static std::vector<Fiber> fibers;
-static std::vector<char> stacks;
-static Fiber* current;
-static ucontext_t scheduler;
-static dim3 block_index, block_size, grid_size;
-static char fault[512];
-static void (*body)();
-
-struct Fault {};
-
-[[noreturn]] inline void fail(const char* text, int line) {
-    if (!fault[0])
-        snprintf(fault, sizeof fault, "%s (block %u,%u,%u, thread %u,%u,%u, line %d)", text, block_index.x, block_index.y, block_index.z,
-                 current->index.x, current->index.y, current->index.z, line);
-    current->done = true;
-    swapcontext(&current->context, &scheduler);
-    abort();
+// All shared memory of the module, between the linker's marks. Every byte 0xff: NaN in each type of float, -1 as an integer.
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_shim_shared[], __stop_shim_shared[];
+__attribute__((no_sanitize("address"))) inline void poison_shared() {
+    for (char* p = __start_shim_shared; p < __stop_shim_shared; p++) *(volatile char*)p = -1;
 }
 
-inline void wait(Waiting what, int line) {
-    current->waiting = what;
-    current->line = line;
-    swapcontext(&current->context, &scheduler);
+template <class P> void kind(char* out) {
+    typedef std::remove_cv_t<std::remove_pointer_t<P>> V;
+    const char* what = std::is_void_v<V> ? "void" : std::is_same_v<V, bool> ? "bool" : std::is_floating_point_v<V> ? "float" : std::is_integral_v<V> ? "int" : "struct";
+    if constexpr (std::is_void_v<V>) sprintf(out, "void* ");
+    else sprintf(out, "%s%zu%s ", what, sizeof(V), std::is_pointer_v<P> ? "*" : "");
+}
+template <class... P> void kinds(void (*)(P...), char* out) {
+    out[0] = 0;
+    (kind<P>(out + strlen(out)), ...);
 }
 
-inline Fiber& lane(int number) { return fibers[current->number / 32 * 32 + number]; }
-
-inline void entry() {
-    body();
-    current->done = true;
-    swapcontext(&current->context, &scheduler);
-}
-
-// Let those go on that wait for one thing at one line; false if threads are left that wait for different things.
-inline bool release(size_t from, size_t to, Waiting what, int warp_size) {
-    int line = -1;
-    for (size_t i = from; i < to; i++) {
-        if (fibers[i].done) {
-            if (what == block) return false;  // a barrier of the block is for all threads
-            continue;
-        }
-        if (fibers[i].waiting != what || (line >= 0 && fibers[i].line != line)) return false;
-        line = fibers[i].line;
-    }
-    if (line < 0) return false;
-    for (size_t i = from; i < to; i++) fibers[i].waiting = nothing;
-    return true;
-}
-
-inline void run_block(int order) {
-    size_t count = (size_t)block_size.x * block_size.y * block_size.z;
-    if (fibers.size() < count) fibers.resize(count);
-    if (stacks.size() < count * stack_bytes) stacks.resize(count * stack_bytes);
-    std::vector<size_t> turn(count);
-    for (size_t i = 0; i < count; i++) {
-        Fiber& f = fibers[i];
-        f.index = {(unsigned)(i % block_size.x), (unsigned)(i / block_size.x % block_size.y), (unsigned)(i / block_size.x / block_size.y)};
-        f.number = (int)i;
-        f.waiting = nothing;
-        f.done = false;
-        memset(f.slot, 0xff, sizeof f.slot);
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = &stacks[i * stack_bytes];
-        f.context.uc_stack.ss_size = stack_bytes;
-        f.context.uc_link = nullptr;
-        makecontext(&f.context, entry, 0);
-        turn[i] = order == 0 ? i : order == 1 ? count - 1 - i : (i * 7919 + 13) % count;
-    }
-    if (order > 1 && count % 7919 == 0) for (size_t i = 0; i < count; i++) turn[i] = i;
-    while (!fault[0]) {
-        bool left = false, moved = false;
-        for (size_t i : turn) {
-            if (fibers[i].done || fibers[i].waiting != nothing) continue;
-            current = &fibers[i];
-            moved = true;
-            swapcontext(&scheduler, &current->context);
-            if (fault[0]) return;
-        }
-        for (size_t i = 0; i < count; i++) left |= !fibers[i].done;
-        if (!left) return;
-        bool released = false;
-        for (size_t w = 0; w < count; w += 32) released |= release(w, w + 32 < count ? w + 32 : count, warp, 32);
-        if (!released) released = release(0, count, block, 0);
-        if (!released && !moved) {
-            for (size_t i = 0; i < count; i++)
-                if (!fibers[i].done) { current = &fibers[i]; break; }
-            snprintf(fault, sizeof fault, "not all threads reach one barrier (block %u,%u,%u; thread %d waits at line %d)", block_index.x,
-                     block_index.y, block_index.z, current->number, current->line);
-        }
-    }
-}
-
-template <class... P> struct Kernel {
-    void (*function)(P...);
-    std::tuple<P...> arguments;
-};
-
-template <class P> const char* kind() {
-    if constexpr (std::is_pointer_v<P>) {
-        static char text[16];
-        snprintf(text, sizeof text, "pointer%zu", sizeof(std::remove_pointer_t<P>));
-        return text;
-    } else {
-        static char text[16];
-        const char* what = std::is_same_v<P, bool> ? "bool" : std::is_floating_point_v<P> ? "float" : std::is_integral_v<P> ? "int" : "struct";
-        snprintf(text, sizeof text, "%s%zu", what, sizeof(P));
-        return text;
-    }
-}
+constexpr unsigned bound(unsigned threads = 1024, unsigned = 0, unsigned = 0) { return threads; }  // what __launch_bounds__ says
 
 template <class... P, size_t... I>
-const char* launch(void (*function)(P...), void** arguments, bool barriers, int order, std::index_sequence<I...>) {
+void launch(void (*function)(P...), void** arguments, bool barriers, int order, std::index_sequence<I...>) {
     static void (*f)(P...);
     static void** a;
     f = function;
     a = arguments;
     body = [] { f(*(P*)a[I]...); };
-    fault[0] = 0;
     Fiber only;
-    for (block_index.z = 0; block_index.z < grid_size.z; block_index.z++)
-        for (block_index.y = 0; block_index.y < grid_size.y; block_index.y++)
-            for (block_index.x = 0; block_index.x < grid_size.x; block_index.x++) {
-                if (barriers) {
-                    run_block(order);
-                } else {  // plain calls, one after the other
-                    current = &only;
-                    unsigned count = block_size.x * block_size.y * block_size.z;
-                    for (unsigned t = 0; t < count; t++) {
-                        unsigned i = order == 0 ? t : count - 1 - t;
-                        only.index = {i % block_size.x, i / block_size.x % block_size.y, i / block_size.x / block_size.y};
-                        body();
-                    }
-                }
-                if (fault[0]) return fault;
-            }
-    return nullptr;
+    size_t blocks = (size_t)grid_size.x * grid_size.y * grid_size.z;
+    unsigned count = block_size.x * block_size.y * block_size.z;
+    for (size_t n = 0; n < blocks; n++) {
+        size_t b = turn(n, blocks, order);
+        block_index = {(unsigned)(b % grid_size.x), (unsigned)(b / grid_size.x % grid_size.y), (unsigned)(b / grid_size.x / grid_size.y)};
+        poison_shared();
+        if (barriers) {
+            run_block(order);
+            if (fault[0]) return;
+            continue;
+        }
+        current = &only;  // plain calls, one after the other
+        for (unsigned t = 0; t < count; t++) {
+            unsigned i = (unsigned)turn(t, count, order);
+            only.index = {i % block_size.x, i / block_size.x % block_size.y, i / block_size.x / block_size.y};
+            body();
+        }
+    }
 }
 
+// Run a kernel; what was wrong with it, or null. `flush`: subnormal floats are zeros, as in what CuPy compiles (-ftz=true).
 template <class... P>
-const char* start(void (*function)(P...), void** arguments, const unsigned* sizes, bool barriers, int order) {
+const char* start(void (*function)(P...), void** arguments, const unsigned* sizes, bool barriers, int order, bool flush, unsigned most) {
     grid_size = {sizes[0], sizes[1], sizes[2]};
     block_size = {sizes[3], sizes[4], sizes[5]};
-    return launch(function, arguments, barriers, order, std::index_sequence_for<P...>{});
-}
-
-template <class... P> void kinds(void (*)(P...), char* out) {
-    out[0] = 0;
-    ((strcat(out, kind<P>()), strcat(out, " ")), ...);
+    unsigned count = block_size.x * block_size.y * block_size.z;
+    static char crowded[128];
+    snprintf(crowded, sizeof crowded, "%u threads in a block, but __launch_bounds__ says %u", count, most);
+    if (count > most) return crowded;
+#ifdef __x86_64__
+    unsigned before = _mm_getcsr();
+    if (flush) _mm_setcsr(before | 0x8040);  // flush to zero, denormals are zero
+#endif
+    launch(function, arguments, barriers, order, std::index_sequence_for<P...>{});
+#ifdef __x86_64__
+    _mm_setcsr(before);
+#endif
+    return barriers && fault[0] ? fault : nullptr;
 }
 
 // What the lanes of a warp show each other: 8 bytes at a time.
@@ -223,12 +124,28 @@ inline void lanes_of(unsigned mask, int line) {
     }
 }
 template <class V> V shuffle(unsigned mask, V value, int from, int line) {
+    static_assert(sizeof(V) == 4 || sizeof(V) == 8, "shuffles take 4 or 8 bytes");
     lanes_of(mask, line);
+    if (!(mask >> from & 1)) fail("a lane reads from one that is not in the mask", line);
     current->slot[0] = bits_of(value);
-    wait(warp, line);
-    V out = from < 0 || from > 31 ? value : value_of<V>(lane(from).slot[0]);
-    wait(warp, line);
-    return out;
+    wait(warp, line, mask, from);
+    return value_of<V>(current->received);
+}
+inline int first_lane(int width) { return current->number % 32 & ~(width - 1); }
+template <class V> V shuffle_from(unsigned mask, V value, int line, int from, int width = 32) {
+    return shuffle(mask, value, first_lane(width) + (from & (width - 1)), line);
+}
+template <class V> V shuffle_xor(unsigned mask, V value, int line, int other, int width = 32) {
+    int own = current->number % 32, from = own ^ other;
+    return shuffle(mask, value, from >= first_lane(width) + width ? own : from, line);
+}
+template <class V> V shuffle_down(unsigned mask, V value, int line, unsigned by, int width = 32) {
+    int own = current->number % 32, from = own + (int)by;
+    return shuffle(mask, value, from >= first_lane(width) + width ? own : from, line);
+}
+template <class V> V shuffle_up(unsigned mask, V value, int line, unsigned by, int width = 32) {
+    int own = current->number % 32, from = own - (int)by;
+    return shuffle(mask, value, from < first_lane(width) ? own : from, line);
 }
 
 }  // namespace shim
@@ -240,11 +157,11 @@ template <class V> V shuffle(unsigned mask, V value, int from, int line) {
 static const int warpSize = 32;
 
 #define __syncthreads() shim::wait(shim::block, __LINE__)
-#define __syncwarp(...) shim::wait(shim::warp, __LINE__)
-#define __shfl_sync(mask, value, from) shim::shuffle(mask, value, (from) & 31, __LINE__)
-#define __shfl_xor_sync(mask, value, other) shim::shuffle(mask, value, (shim::current->number % 32) ^ (other), __LINE__)
-#define __shfl_down_sync(mask, value, by) shim::shuffle(mask, value, shim::current->number % 32 + (by), __LINE__)
-#define __shfl_up_sync(mask, value, by) shim::shuffle(mask, value, shim::current->number % 32 - (by), __LINE__)
+#define __syncwarp(...) shim::wait(shim::warp, __LINE__ __VA_OPT__(,) __VA_ARGS__)
+#define __shfl_sync(mask, value, ...) shim::shuffle_from(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_xor_sync(mask, value, ...) shim::shuffle_xor(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_down_sync(mask, value, ...) shim::shuffle_down(mask, value, __LINE__, __VA_ARGS__)
+#define __shfl_up_sync(mask, value, ...) shim::shuffle_up(mask, value, __LINE__, __VA_ARGS__)
 
 inline float __uint_as_float(unsigned x) { return shim::value_of<float>(x); }
 inline unsigned __float_as_uint(float x) { return (unsigned)shim::bits_of(x); }
@@ -260,7 +177,16 @@ inline float __fadd_rn(float a, float b) { volatile float y = a + b; return y; }
 inline float __fsub_rn(float a, float b) { volatile float y = a - b; return y; }
 inline double __dmul_rn(double a, double b) { volatile double y = a * b; return y; }
 inline double __dadd_rn(double a, double b) { volatile double y = a + b; return y; }
-template <class A, class B> inline auto min(A a, B b) { return a < b ? a : b; }
-template <class A, class B> inline auto max(A a, B b) { return a > b ? a : b; }
+// As on the card, the smaller and larger of floats pass over a NaN; other operands meet in their common type.
+template <class A, class B> inline auto min(A a, B b) {
+    typedef std::common_type_t<A, B> V;
+    if constexpr (std::is_floating_point_v<V>) return std::fmin((V)a, (V)b);
+    else return (V)a < (V)b ? (V)a : (V)b;
+}
+template <class A, class B> inline auto max(A a, B b) {
+    typedef std::common_type_t<A, B> V;
+    if constexpr (std::is_floating_point_v<V>) return std::fmax((V)a, (V)b);
+    else return (V)a > (V)b ? (V)a : (V)b;
+}
 
 // --- the kernel's source follows ---

@@ -8,8 +8,8 @@
 // second kernel adds up these rows. The order depends on the sizes only, so the bits are the same every time.
 #include "rows.cuh"
 
-template <int W, class Bias>
-__device__ __forceinline__ void add(Stored* y, const Bias* bias, bool relu, long long rows, long long k) {
+template <int W>
+__device__ __forceinline__ void add(Stored* y, const Stored* bias, bool relu, long long rows, long long k) {
     Place<W> at(k);
     if (!at.inside) return;
     bool at_once = aligned(y);
@@ -29,20 +29,15 @@ __device__ __forceinline__ void add(Stored* y, const Bias* bias, bool relu, long
 }
 
 // y[m,k] ← y[m,k] + bias[k], and no less than 0 if `relu`. A NaN goes through.
-extern "C" __global__ void add_bias_relu(Stored* y, const Stored* bias, bool relu, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) add_bias_relu(Stored* y, const Stored* bias, bool relu, long long rows, long long k) {
     if (k % V == 0) add<V>(y, bias, relu, rows, k);
     else add<1>(y, bias, relu, rows, k);
 }
 
-// The same with a bias of the type that is computed with: float beside half.
-extern "C" __global__ void add_wide_bias_relu(Stored* y, const Wide* bias, bool relu, long long rows, long long k) {
-    if (k % V == 0) add<V>(y, bias, relu, rows, k);
-    else add<1>(y, bias, relu, rows, k);
-}
-
-extern "C" __global__ void rectify(Stored* y, long long rows, long long k) {
-    if (k % V == 0) add<V>(y, (const Wide*)nullptr, true, rows, k);
-    else add<1>(y, (const Wide*)nullptr, true, rows, k);
+// The same without a bias.
+extern "C" __global__ void __launch_bounds__(THREADS) rectify(Stored* y, long long rows, long long k) {
+    if (k % V == 0) add<V>(y, nullptr, true, rows, k);
+    else add<1>(y, nullptr, true, rows, k);
 }
 
 template <int W, bool MASKED>
@@ -71,14 +66,15 @@ __device__ __forceinline__ void partial_sums(const Stored* __restrict__ x, const
 }
 
 // partial[b,k] = Σ of x[m,k] over the rows m of block b.
-extern "C" __global__ void channel_sums(const Stored* x, Wide* partial, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) channel_sums(const Stored* x, Wide* partial, long long rows, long long k) {
     __shared__ Wide shared[V * THREADS];
     if (k % V == 0) partial_sums<V, false>(x, nullptr, nullptr, partial, rows, k, shared);
     else partial_sums<1, false>(x, nullptr, nullptr, partial, rows, k, shared);
 }
 
 // g = gy where y > 0, else 0; partial[b,k] = Σ of g[m,k] over the rows m of block b.
-extern "C" __global__ void masked_sums(const Stored* gy, const Stored* y, Stored* g, Wide* partial, long long rows, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) masked_sums(
+    const Stored* gy, const Stored* y, Stored* g, Wide* partial, long long rows, long long k) {
     __shared__ Wide shared[V * THREADS];
     if (k % V == 0) partial_sums<V, true>(gy, y, g, partial, rows, k, shared);
     else partial_sums<1, true>(gy, y, g, partial, rows, k, shared);
@@ -95,7 +91,7 @@ __device__ __forceinline__ Wide sum_of_column(const Wide* partial, long long blo
 }
 
 // out[k] = Σ_b partial[b,k].
-extern "C" __global__ void finish_sums(const Wide* partial, Wide* out, long long blocks, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) finish_sums(const Wide* partial, Wide* out, long long blocks, long long k) {
     __shared__ Wide shared[THREADS];
     Wide total = sum_of_column(partial, blocks, k, shared);
     Place<1> at(k);
@@ -103,7 +99,7 @@ extern "C" __global__ void finish_sums(const Wide* partial, Wide* out, long long
 }
 
 // The same, rounded to the type of the rows.
-extern "C" __global__ void finish_stored_sums(const Wide* partial, Stored* out, long long blocks, long long k) {
+extern "C" __global__ void __launch_bounds__(THREADS) finish_stored_sums(const Wide* partial, Stored* out, long long blocks, long long k) {
     __shared__ Wide shared[THREADS];
     Wide total = sum_of_column(partial, blocks, k, shared);
     Place<1> at(k);

@@ -14,14 +14,14 @@ __device__ __forceinline__ void rectify(const Stored* x, const Stored* mask, Sto
 }
 
 // y = max(x, 0); a NaN goes through.
-extern "C" __global__ void relu(const Stored* x, Stored* y, long long count) {
+extern "C" __global__ void __launch_bounds__(THREADS) relu(const Stored* x, Stored* y, long long count) {
     bool at_once = aligned(x) && aligned(y);
     rectify<V, false>(x, x, y, 0, count / V * V, at_once);
     rectify<1, false>(x, x, y, count / V * V, count, false);
 }
 
 // gx = gy where y > 0, else 0.
-extern "C" __global__ void relu_gradient(const Stored* gy, const Stored* y, Stored* gx, long long count) {
+extern "C" __global__ void __launch_bounds__(THREADS) relu_gradient(const Stored* gy, const Stored* y, Stored* gx, long long count) {
     bool at_once = aligned(gy) && aligned(y) && aligned(gx);
     rectify<V, true>(gy, y, gx, 0, count / V * V, at_once);
     rectify<1, true>(gy, y, gx, count / V * V, count, false);

@@ -1,7 +1,4 @@
-"""A convolution as the kernels see it: channels-last arrays, filters by taps, and what is done at its ends.
-
-Images are (N, H, W, C), filters (R, S, C, K): tap by tap a matrix from channels to channels.
-"""
+"""What is done at a convolution's ends while a part of it is in the cache: the bias and the rectifier, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -11,31 +8,8 @@ import numpy as np
 
 from ...backend import memory
 from ...backend.arrays import Array
-from ...ops.windows import Geometry
 
-__all__ = ["Ending", "Problem", "Upstream"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The shapes of one convolution, without groups: all that an algorithm may depend on."""
-
-    n: int
-    size: tuple[int, int]  # (H, W)
-    c: int
-    k: int
-    geometry: Geometry
-
-    @property
-    def output(self) -> tuple[int, int]:
-        """(P, Q)."""
-        return self.geometry.output(*self.size)
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of the definition: N·P·Q·C·K·R·S."""
-        p, q = self.output
-        return self.n * p * q * self.c * self.k * self.geometry.size
+__all__ = ["Ending", "Upstream"]
 
 
 @dataclass(frozen=True)

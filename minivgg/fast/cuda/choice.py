@@ -1,0 +1,81 @@
+"""Which algorithm convolves on the card: a table of rules, from the floors of memory and arithmetic, so that shapes and precision decide.
+
+    winograd   strict float32, 3×3, stride 1, 16 channels or more on both sides: a quarter of the products, which are what takes
+               long there (67 TFLOP/s; VGG-16 at 224 and batch 64: 32 ms where im2col has 88)
+    implicit   on tensor cores, so in TF32 or half precision: columns that are never written, where columns would take longer than the
+               products. Those are 2·R·S·C numbers written and read a window, for 2·R·S·C·K operations: at 4.3 TB/s columns take K₀/K
+               times as long as the products, with K₀ = 420 in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our
+               own at half of cuBLAS's rate is the faster one up to about K₀ filters; it is chosen up to 128, where a third of that
+               rate is enough (VGG's conv1_1 to conv2_2). In any precision for images of up to 4 channels, whose columns can't be moved
+               in full lines and are read in the time that the products take
+    im2col     everything else: all geometries, all types, float64, where someone checks gradients
+
+No number here was measured: they are data sheets'. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force "im2col" or "winograd", as on the CPU.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...backend import precision
+from ...errors import ConfigError
+from ..cpu.choice import refusal, setting
+from ..problem import Problem
+from . import columns, implicit, winograd
+
+__all__ = ["ALGORITHMS", "choose", "explain", "workspace"]
+
+ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd, "implicit": implicit}
+
+_WINOGRAD_CHANNELS = 16  # with fewer, transforms take longer than products
+_NARROW = 128  # filters and channels
+_FEW = 4  # channels
+
+
+def choose(problem: Problem, dtype: Any) -> Any:
+    """The room of the algorithm: `forward`, `image_gradient`, `weight_gradient`. Raises ConfigError if one is forced that can't serve."""
+    return ALGORITHMS[explain(problem, dtype)[0]]
+
+
+def workspace(problem: Problem, dtype: Any) -> int:
+    """Bytes that a convolution or its gradients take beside their results, at most, by the algorithm that is chosen."""
+    room = choose(problem, dtype)
+    return int(room.workspace(problem, dtype)) if hasattr(room, "workspace") else 0
+
+
+def explain(problem: Problem, dtype: Any) -> tuple[str, str]:
+    """(the algorithm's name, why it is chosen), for this thread's precision. Raises ConfigError if one is forced that can't serve."""
+    return _explain(problem, np.dtype(dtype).name, precision.current(), setting())
+
+
+@lru_cache(maxsize=4096)
+def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str, str]:
+    if forced == "winograd" and (why := _refusal(problem, dtype)) is not None:
+        raise ConfigError(
+            'conv_algorithm="winograd" needs 3×3 kernels with stride 1, dilation 1 and padding up to 2, in float32 or float64, '
+            f'but {why}. Use "auto" for this network.'
+        )
+    if forced != "auto":
+        return forced, "conv_algorithm asks for it"
+    strict = mode != "tf32" and dtype == "float32"
+    if strict and winograd.serves(problem, dtype) and min(problem.c, problem.k) >= _WINOGRAD_CHANNELS:
+        return "winograd", "3×3, stride 1, strict float32: a quarter of the products"
+    narrow = max(problem.c, problem.k) <= _NARROW and problem.geometry.size > 1
+    if dtype != "float64" and ALGORITHMS["implicit"].serves(problem, dtype):
+        if problem.c <= _FEW:
+            return "implicit", f"columns of {problem.c} channels can't be moved in full lines"
+        if narrow and not strict:
+            return "implicit", f"columns would take longer than their products with {problem.k} filters"
+    if dtype == "float64":
+        return "im2col", "float64: no rounding beyond a sum's"
+    return "im2col", "products take longer than columns, or nothing else serves"
+
+
+def _refusal(problem: Problem, dtype: str) -> str | None:
+    """Why Winograd's algorithm can't serve, or None if it can."""
+    if (why := refusal(problem)) is not None or winograd.serves(problem, dtype):
+        return why
+    return f"the images are {dtype}" if dtype not in ("float32", "float64") else f"its padding is {problem.geometry.padding}"

@@ -1,0 +1,23 @@
+"""Pieces of a batch: as many images at a time as a bounded workspace holds.
+
+Columns and transformed tiles take several times the images' memory, so they are made for some images, used, and overwritten. Pieces depend
+on shapes alone, and what is summed over them is summed in their order.
+"""
+
+from __future__ import annotations
+
+__all__ = ["WORKSPACE", "largest", "pieces"]
+
+WORKSPACE = 1 << 30  # bytes: enough rows for full waves of a card's multiprocessors in every layer of a VGG, little beside 80 GB
+
+
+def pieces(n: int, image: int) -> list[slice]:
+    """n images, of `image` bytes of workspace each, in the fewest pieces that fit; nearly equal, and of one image or more."""
+    size = largest(n, image)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def largest(n: int, image: int) -> int:
+    """The images in the largest piece."""
+    fit = max(WORKSPACE // max(image, 1), 1)
+    return -(-n // max(-(-n // fit), 1))
