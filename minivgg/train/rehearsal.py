@@ -83,22 +83,26 @@ class Rehearsal:
                 gradients = step(buffers, batch, self.config.accumulate if accumulate is None else accumulate)
         return Prediction(batch, self._parts(gradients))
 
-    def most(self, free: int, batch: int | None = None) -> int:
-        """The largest batch whose peak is at most `free` bytes, 0 if not even one image's is; or, of a batch of so many images, the
-        fewest micro-batches in which its peak is, 0 if there are none. By trial: the peak grows nearly in proportion."""
-        if batch is not None:
-            counts = (2**k for k in range(batch.bit_length()))
-            return next((count for count in counts if self.predict(batch, count).peak <= free), 0)
-        fits, peak = 1, self.predict(1).peak
-        if peak > free:
-            return 0
-        fails, above = 2, self.predict(2).peak
-        while above <= free and fails < _MOST:
-            fits, peak, slope = fails, above, max((above - peak) / (fails - fits), 1.0)
-            fails = min(max(int(fits + 1.1 * (free - peak) / slope), fits + 1), _MOST)
-            above = self.predict(fails).peak
-        while fails - fits > max(fits // 64, 1):
-            middle = min(max(int(fits + (free - peak) / (above - peak) * (fails - fits)), fits + 1), fails - 1)
+    def micro_batches(self, batch: int, free: int, least: int = 1) -> int:
+        """In how few micro-batches, `least` or twice as many and so on, a step on `batch` images has a peak of at most `free`
+        bytes; 0 if in none."""
+        counts = (least << k for k in range(batch.bit_length()) if least << k <= batch)
+        return next((count for count in counts if self.predict(batch, count).peak <= free), 0)
+
+    def most(self, free: int) -> int:
+        """The largest batch whose peak is at most `free` bytes, 0 if not even one image's is; to within one part in 64. By trial:
+        the peak grows nearly in proportion to the batch."""
+        fits, peak, fails = 0, 0, 1
+        while (above := self.predict(fails).peak) <= free and fails < _MOST:
+            slope = max((above - peak) / (fails - fits), 1.0)
+            fits, peak = fails, above
+            fails = min(max(int(fits + 1.1 * (free - peak) / slope), fits + 1), 4 * fits, _MOST)
+        for trial in range(_MOST):
+            close = max(fits // 64, 1)
+            if fails - fits <= close:
+                break
+            guess = fits + (free - peak) / (above - peak) * (fails - fits) + close * (0.4 if trial % 2 else -0.4)
+            middle = min(max(int(guess) if trial % 3 < 2 else (fits + fails) // 2, fits + 1), fails - 1)
             found = self.predict(middle).peak
             if found <= free:
                 fits, peak = middle, found
