@@ -233,9 +233,10 @@ class Blanks:
         """A copy."""
         return value.alike(dtype) if isinstance(value, Blank) else self.asarray(value, dtype)
 
-    def ascontiguousarray(self, value: Blank) -> Blank:
-        """Itself if it is in C order, or a copy."""
-        return value if value.flags.c_contiguous else value.new(value.shape)
+    def ascontiguousarray(self, value: Blank, dtype: Any = None) -> Blank:
+        """Itself if it is in C order and of that dtype, or a copy."""
+        same = value.flags.c_contiguous and (dtype is None or np.dtype(dtype) == value.dtype)
+        return value if same else value.new(value.shape, dtype)
 
     class RawModule:
         """Kernels that do nothing."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from .. import ops, optim
+from .. import ops
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import owner
@@ -22,12 +22,13 @@ from ..backend.device import Device
 from ..backend.layout import as_nchw
 from ..backend.precision import as_images, rehearsed
 from ..data import Batch
-from .build import build_model, build_optimizer
+from .build import build_model, build_optimizer, build_schedule
 from .config import TrainConfig
 from .feeding import ON_CARD
-from .gradients import gradients
 from .guard import Guard
+from .progress import Progress
 from .scaling import LossScale
+from .update import update
 
 __all__ = ["OUTSIDE", "Prediction", "Rehearsal"]
 
@@ -70,7 +71,8 @@ class Rehearsal:
         self.optimizer = build_optimizer(config, self.model)
         if training:
             self.optimizer.state_dict()  # zeros, until the first step
-        self.scaling = LossScale(self.device) if config.precision == "fp16" else None
+        scaling = LossScale(self.device) if config.precision == "fp16" else None
+        self.parts = {"optimizer": self.optimizer, "scaling": scaling, "schedule": build_schedule(config, 1)}
 
     def predict(self, batch: int, accumulate: int | None = None) -> Prediction:
         """The peak of a step on `batch` images, in `accumulate` micro-batches (by default the configuration's)."""
@@ -118,18 +120,9 @@ class Rehearsal:
     def _train(self, buffers: list[tuple[Any, Any]], batch: int, accumulate: int) -> set[int]:
         """As the loop does a step. Returns the numbers of the gradients' arrays."""
         config = dataclasses.replace(self.config, batch_size=batch, accumulate=accumulate)
-        job: Any = SimpleNamespace(config=config, device=self.device, model=self._model, optimizer=self.optimizer, scaling=self.scaling)
-        parameters = self.optimizer.parameters()
-        loss, _ = gradients(job, Batch(as_nchw(buffers[0][0]), buffers[0][1], None), 0)
-        made = {owner(p.grad).number for _, p in parameters if p.grad is not None}
-        self.ledger.phase = "update"
-        if self.scaling is not None:
-            self.scaling.unscale(parameters)
-        fit = Guard(job).judge(0, 0, loss)
-        if config.clip:
-            optim.clip_grad_norm(parameters, config.clip)
-        self.optimizer.step(fit)
-        return made
+        job: Any = SimpleNamespace(**self.parts, config=config, device=self.device, model=self._model)
+        update(job, Guard(job), Batch(as_nchw(buffers[0][0]), buffers[0][1], None), Progress())
+        return {owner(p.grad).number for _, p in self.optimizer.parameters() if p.grad is not None}
 
     def _evaluate(self, buffers: list[tuple[Any, Any]], batch: int, accumulate: int) -> set[int]:
         """As evaluation does a batch."""
