@@ -70,8 +70,9 @@ class Blank(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __init__(self, xp: Any, shape: Sequence[int], dtype: Any, strides: Strides | None = None) -> None:
         dtype, shape = np.dtype(dtype), tuple(shape)
-        self.xp, self.base = xp, None
-        self._look = np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides or _plain(shape, dtype.itemsize))
+        self.xp: Any = xp
+        self.base: Blank | None = None
+        self._look: Any = np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides or _plain(shape, dtype.itemsize))
         xp.ledger.enter(self)
 
     def view(self, look: Any) -> Blank:
@@ -209,7 +210,7 @@ class Blanks:
 
     def empty(self, shape: Any, dtype: Any = np.float64) -> Blank:
         """A new array."""
-        return Blank(self, (shape,) if isinstance(shape, (int, np.integer)) else shape, dtype)
+        return Blank(self, np.broadcast_shapes(shape), dtype)
 
     zeros = ones = empty
 
@@ -232,9 +233,10 @@ class Blanks:
         """A copy."""
         return value.alike(dtype) if isinstance(value, Blank) else self.asarray(value, dtype)
 
-    def ascontiguousarray(self, value: Blank) -> Blank:
-        """Itself if it is in C order, or a copy."""
-        return value if value.flags.c_contiguous else value.new(value.shape)
+    def ascontiguousarray(self, value: Blank, dtype: Any = None) -> Blank:
+        """Itself if it is in C order and of that dtype, or a copy."""
+        same = value.flags.c_contiguous and (dtype is None or np.dtype(dtype) == value.dtype)
+        return value if same else value.new(value.shape, dtype)
 
     class RawModule:
         """Kernels that do nothing."""

@@ -30,6 +30,8 @@ class Device:
     """
 
     def __init__(self, name: str | Device = "cpu") -> None:
+        self.kind, self.index = "cpu", 0
+        self.xp: Any = np
         if isinstance(name, Device):
             self.kind, self.index, self.xp = name.kind, name.index, name.xp
             return
@@ -40,7 +42,6 @@ class Device:
             raise DeviceError(f'unknown device "{name}". Valid: "cpu", "cuda", "cuda:0", "cuda:1", …, "auto".')
         self.kind = name.split(":")[0]
         self.index = int(match[1] or 0)
-        self.xp: Any = np
         if self.kind == "cuda":
             reason = _why_no_gpu()
             if reason is not None:

@@ -16,14 +16,29 @@ __all__ = ["command"]
 @click.option("--width", type=float, default=1.0, show_default=True, help="Factor on the number of filters.")
 @click.option("--head", type=click.Choice(["paper", "linear"]), default="linear", show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=5, show_default=True, help="Steps that are timed, after two to warm up.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, … or auto.")
+@click.option("--precision", default="fp32", show_default=True, help="On a card: fp32, tf32, fp16 or bf16.")
 @click.option("--explain", is_flag=True, help="Time nothing; print which algorithm each convolution uses, and the expected costs.")
 def command(
-    model: str, batch_size: int, image_size: int, in_channels: int, num_classes: int, width: float, head: str, steps: int, explain: bool
+    model: str,
+    batch_size: int,
+    image_size: int,
+    in_channels: int,
+    num_classes: int,
+    width: float,
+    head: str,
+    steps: int,
+    device: str,
+    precision: str,
+    explain: bool,
 ) -> None:
-    """Time a training step of MODEL on random images, on the CPU."""
+    """Time a training step of MODEL on random images."""
     from .. import models, train
+    from ..errors import ConfigError
 
+    if explain and device != "cpu":
+        raise ConfigError("--explain tells how the CPU's algorithms are chosen: leave out --device.")
     options = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size, "width": width, "head": head}
     built = models.build(model, **options)
     shape = (batch_size, in_channels, image_size, image_size)
-    click.echo(train.explain(built, shape) if explain else str(train.measure(built, shape, num_classes, steps)))
+    click.echo(train.explain(built, shape) if explain else str(train.measure(built, shape, num_classes, steps, device, precision)))

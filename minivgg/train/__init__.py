@@ -13,8 +13,10 @@ from .evaluate import Evaluation, evaluate
 from .gradients import gradients, micro_batches
 from .interrupts import Interrupted
 from .loop import Trainer
+from .memory import readable
 from .observer import Observer
 from .predictor import Predictor
+from .rehearsal import Prediction, Rehearsal
 from .run import Result, find_run, train
 from .run_folder import RunFolder
 from .throughput import Throughput, throughput
@@ -25,7 +27,9 @@ __all__ = [
     "Interrupted",
     "Job",
     "Observer",
+    "Prediction",
     "Predictor",
+    "Rehearsal",
     "Result",
     "RunFolder",
     "StepCost",
@@ -44,6 +48,7 @@ __all__ = [
     "micro_batches",
     "read_config_file",
     "read_image",
+    "readable",
     "save_checkpoint",
     "throughput",
     "train",

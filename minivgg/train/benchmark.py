@@ -18,6 +18,7 @@ from ..autograd.trace import kept_bytes
 from ..backend import precision as precisions
 from ..backend.clock import Clock
 from ..backend.device import Device, threads
+from ..backend.pool import taken
 from ..errors import ConfigError
 from ..ops.windows import Geometry
 
@@ -103,8 +104,8 @@ def _measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: 
     times = [clock.seconds(moments) for moments in marks[2:]]
     forward, _, backward, update = (statistics.median(part) for part in zip(*times, strict=True))
     place = f"{threads()} threads" if on_cpu else f"{device} in {precisions.current()}"
-    faults = None if now is None or faults is None or not on_cpu else (now - faults) / steps
-    return StepCost(n, place, forward, backward, update, kept, faults, None if on_cpu else device.taken())
+    each = None if now is None or faults is None or not on_cpu else (now - faults) / steps
+    return StepCost(n, place, forward, backward, update, kept, each, None if on_cpu else taken(device))
 
 
 def explain(model: Any, shape: tuple[int, int, int, int]) -> str:

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import optim
 from ..backend.precision import precision
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
 from .feeding import feed
-from .gradients import gradients
 from .guard import Guard
 from .interrupts import Interrupted, Interrupts
 from .memory import explain_out_of_memory
@@ -21,8 +19,8 @@ from .metrics import Metrics
 from .observer import Observer
 from .progress import Progress
 from .run_folder import RunFolder
-from .scaling import unscale
 from .snapshot import snapshot
+from .update import update
 
 __all__ = ["Trainer"]
 
@@ -76,20 +74,7 @@ class Trainer:
     def _step(self, batch: Any) -> None:
         """One update, unless loss or gradients are not finite."""
         job, progress = self.job, self.progress
-        rate = job.schedule.lr(progress.step)
-        loss, correct = gradients(job, batch, progress.step)
-        scale = None if job.scaling is None else job.scaling.scale  # of these gradients: the guard moves it on
-        fit = self._guard.judge(progress.step, progress.position, loss)
-        if not self._guard.waits:
-            self._guard.look(progress.epoch)
-            fit = None  # or it would have raised
-        if job.config.clip:
-            if scale is not None:
-                unscale(job.optimizer.parameters(), scale)
-                scale = None
-            optim.clip_grad_norm(job.optimizer.parameters(), job.config.clip)
-        job.optimizer.lr = rate
-        job.optimizer.step(fit, scale)
+        loss, correct = update(job, self._guard, batch, progress)
         if not self._guard.waits:
             progress.add(float(loss), int(correct), len(batch.labels))
         else:

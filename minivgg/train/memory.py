@@ -1,7 +1,8 @@
 """Too little memory: refused beforehand where it is certain, and answered with the number of images that fit.
 
 Most of what a step needs is what its graph keeps for the backward pass: n images' worth for a micro-batch of n. That is measured
-with one and two images, not computed from a formula, so that it knows of batch norm, dropout and every op.
+with one and two images, not computed from a formula, so that it knows of batch norm, dropout and every op. What fits a CPU is
+estimated from it, what fits a card is found by rehearsing steps (see `rehearsal`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,20 @@ from ..autograd.core import Tensor
 from ..autograd.trace import kept_bytes
 from ..backend.device import threads
 from ..backend.limits import Limit, memory_limit
+from ..backend.memory import empty_cache
+from ..backend.pool import limit as pool_limit
+from ..backend.pool import limited
 from ..backend.threads import run
 from ..errors import OutOfMemoryError
 from ..ops import cross_entropy
 from .build import Job
+from .rehearsal import Rehearsal
 
-__all__ = ["explain_out_of_memory", "images_that_fit", "kept_per_image"]
+__all__ = ["explain_out_of_memory", "images_that_fit", "kept_per_image", "readable"]
 
 # A step's peak is 1.4 to 2.5 times what it keeps: gradients and workspaces on their way, and blocks that the pool of memory keeps.
 _PEAK = 3.0
+_MARGIN = 1.1  # a card's pool may need more than the arrays have, where no free block is large enough
 _WORKSPACES = 16 << 20  # of kernels, whatever the batch
 _THREAD = 72 << 20  # address space that a loader's thread takes: a stack of 8 MiB, and glibc's arena of 64 MiB
 
@@ -38,18 +44,20 @@ def explain_out_of_memory(job: Job) -> Iterator[None]:
     What cannot fit in any case, since the graph alone is larger than the memory left, is refused before the block.
     """
     _let_blas_take_its_buffers()
-    limit = memory_limit() if job.device.kind == "cpu" else _card(job)
-    if _images_at_once(job) * kept_per_image(job) > limit.free:
-        raise _advice(job, limit)
-    try:
-        yield
-        return
-    except OutOfMemoryError:
-        raise
-    except MemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the batch and the graph that was too large
-    job.optimizer.zero_grad()
-    raise _advice(job, limit) from None
+    with limited(job.device, job.config.gpu_memory):
+        limit = memory_limit() if job.device.kind == "cpu" else _card(job)
+        try:
+            if _images_at_once(job) * kept_per_image(job) > limit.free:
+                raise _advice(job, limit)
+            yield
+            return
+        except OutOfMemoryError:
+            raise
+        except MemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the batch and the graph that was too large
+        job.optimizer.zero_grad()
+        empty_cache()  # a smaller batch needs blocks of other sizes
+        raise _advice(job, limit) from None
 
 
 def kept_per_image(job: Job, recompute: bool = True) -> int:
@@ -78,15 +86,28 @@ def images_that_fit(job: Job, free: int, accumulate: bool, beside: int = 0) -> i
 def _advice(job: Job, limit: Limit) -> OutOfMemoryError:
     """The error that says what is needed, what is there, and how many images fit."""
     config, images, kept = job.config, _images_at_once(job), kept_per_image(job)
-    loader = _THREAD * config.workers if limit.raises else 0
-    parts, alone = (min(images_that_fit(job, limit.free, accumulate, loader), images // 2) for accumulate in (True, False))
-    remedies = [f"--accumulate {math.ceil(config.batch_size / parts)} (the same update, {parts} images at a time)"] if parts else []
+    micro, alone = _what_fits(job, limit, images)
+    remedies = [f"--accumulate {micro} (the same update, {math.ceil(config.batch_size / micro)} images at a time)"] if micro else []
     remedies += [f"--batch-size {alone}"] if alone else []
     remedy = f"What fits: {', or '.join(remedies)}." if remedies else "Not even one fits for sure: lower --width or --image-size."
     return OutOfMemoryError(
-        f"out of memory: {images} images at once keep {_readable(images * kept)} for the backward pass ({_readable(kept)} each), and "
-        f"of {limit.name}, {_readable(limit.bytes)}, {_readable(limit.free)} were free at the start. {remedy}"
+        f"out of memory: {images} images at once keep {readable(images * kept)} for the backward pass ({readable(kept)} each), and "
+        f"of {limit.name}, {readable(limit.bytes)}, {readable(limit.free)} were free at the start. {remedy}"
     )
+
+
+def _what_fits(job: Job, limit: Limit, images: int) -> tuple[int, int]:
+    """(micro-batches of a batch of the size configured, or a batch size), 0 for what does not; never more than half of `images` at once."""
+    if job.device.kind == "cpu":
+        loader = _THREAD * job.config.workers if limit.raises else 0
+        parts, alone = (min(images_that_fit(job, limit.free, accumulate, loader), images // 2) for accumulate in (True, False))
+        return (math.ceil(job.config.batch_size / parts) if parts else 0), alone
+    channels = job.train.image_shape[0]
+    rehearsal = Rehearsal(job.config, len(job.classes), channels)
+    there = sum(int(t.data.nbytes) for _, t in (*job.model.named_parameters(), *job.model.named_buffers()))
+    free = int((limit.free + there) / _MARGIN)
+    micro = rehearsal.micro_batches(job.config.batch_size, free, least=2 * job.config.accumulate)
+    return micro, min(rehearsal.most(free), images // 2)
 
 
 def _let_blas_take_its_buffers() -> None:
@@ -101,10 +122,11 @@ def _images_at_once(job: Job) -> int:
 
 def _card(job: Job) -> Limit:
     used, total = job.device.memory()
-    return Limit(f"{job.device}'s memory", total, used)
+    card, pool = Limit(f"{job.device}'s memory", total, used), pool_limit(job.device)
+    return card if pool is None else min(card, Limit("gpu_memory", pool[1], pool[0]), key=lambda limit: limit.free)
 
 
-def _readable(count: int) -> str:
+def readable(count: int) -> str:
     """Such as "1.23 GB" or "345 kB"."""
     unit, name = next((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= unit or unit == 1e3)
     return f"{count / unit:.3g} {name}"

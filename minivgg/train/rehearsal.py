@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from .. import ops, optim
+from .. import ops
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import owner
@@ -22,12 +22,13 @@ from ..backend.device import Device
 from ..backend.layout import as_nchw
 from ..backend.precision import as_images, rehearsed
 from ..data import Batch
-from .build import build_model, build_optimizer
+from .build import build_model, build_optimizer, build_schedule
 from .config import TrainConfig
 from .feeding import ON_CARD
-from .gradients import gradients
 from .guard import Guard
+from .progress import Progress
 from .scaling import LossScale
+from .update import update
 
 __all__ = ["OUTSIDE", "Prediction", "Rehearsal"]
 
@@ -70,7 +71,8 @@ class Rehearsal:
         self.optimizer = build_optimizer(config, self.model)
         if training:
             self.optimizer.state_dict()  # zeros, until the first step
-        self.scaling = LossScale(self.device) if config.precision == "fp16" else None
+        scaling = LossScale(self.device) if config.precision == "fp16" else None
+        self.parts = {"optimizer": self.optimizer, "scaling": scaling, "schedule": build_schedule(config, 1)}
 
     def predict(self, batch: int, accumulate: int | None = None) -> Prediction:
         """The peak of a step on `batch` images, in `accumulate` micro-batches (by default the configuration's)."""
@@ -83,22 +85,26 @@ class Rehearsal:
                 gradients = step(buffers, batch, self.config.accumulate if accumulate is None else accumulate)
         return Prediction(batch, self._parts(gradients))
 
-    def most(self, free: int, batch: int | None = None) -> int:
-        """The largest batch whose peak is at most `free` bytes, 0 if not even one image's is; or, of a batch of so many images, the
-        fewest micro-batches in which its peak is, 0 if there are none. By trial: the peak grows nearly in proportion."""
-        if batch is not None:
-            counts = (2**k for k in range(batch.bit_length()))
-            return next((count for count in counts if self.predict(batch, count).peak <= free), 0)
-        fits, peak = 1, self.predict(1).peak
-        if peak > free:
-            return 0
-        fails, above = 2, self.predict(2).peak
-        while above <= free and fails < _MOST:
-            fits, peak, slope = fails, above, max((above - peak) / (fails - fits), 1.0)
-            fails = min(max(int(fits + 1.1 * (free - peak) / slope), fits + 1), _MOST)
-            above = self.predict(fails).peak
-        while fails - fits > max(fits // 64, 1):
-            middle = min(max(int(fits + (free - peak) / (above - peak) * (fails - fits)), fits + 1), fails - 1)
+    def micro_batches(self, batch: int, free: int, least: int = 1) -> int:
+        """In how few micro-batches, `least` or twice as many and so on, a step on `batch` images has a peak of at most `free`
+        bytes; 0 if in none."""
+        counts = (least << k for k in range(batch.bit_length()) if least << k <= batch)
+        return next((count for count in counts if self.predict(batch, count).peak <= free), 0)
+
+    def most(self, free: int) -> int:
+        """The largest batch whose peak is at most `free` bytes, 0 if not even one image's is; to within one part in 64. By trial:
+        the peak grows nearly in proportion to the batch."""
+        fits, peak, fails = 0, 0, 1
+        while (above := self.predict(fails).peak) <= free and fails < _MOST:
+            slope = max((above - peak) / (fails - fits), 1.0)
+            fits, peak = fails, above
+            fails = min(max(int(fits + 1.1 * (free - peak) / slope), fits + 1), 4 * fits, _MOST)
+        for trial in range(_MOST):
+            close = max(fits // 64, 1)
+            if fails - fits <= close:
+                break
+            guess = fits + (free - peak) / (above - peak) * (fails - fits) + close * (0.4 if trial % 2 else -0.4)
+            middle = min(max(int(guess) if trial % 3 < 2 else (fits + fails) // 2, fits + 1), fails - 1)
             found = self.predict(middle).peak
             if found <= free:
                 fits, peak = middle, found
@@ -114,18 +120,9 @@ class Rehearsal:
     def _train(self, buffers: list[tuple[Any, Any]], batch: int, accumulate: int) -> set[int]:
         """As the loop does a step. Returns the numbers of the gradients' arrays."""
         config = dataclasses.replace(self.config, batch_size=batch, accumulate=accumulate)
-        job: Any = SimpleNamespace(config=config, device=self.device, model=self._model, optimizer=self.optimizer, scaling=self.scaling)
-        parameters = self.optimizer.parameters()
-        loss, _ = gradients(job, Batch(as_nchw(buffers[0][0]), buffers[0][1], None), 0)
-        made = {owner(p.grad).number for _, p in parameters if p.grad is not None}
-        self.ledger.phase = "update"
-        if self.scaling is not None:
-            self.scaling.unscale(parameters)
-        fit = Guard(job).judge(0, 0, loss)
-        if config.clip:
-            optim.clip_grad_norm(parameters, config.clip)
-        self.optimizer.step(fit)
-        return made
+        job: Any = SimpleNamespace(**self.parts, config=config, device=self.device, model=self._model)
+        update(job, Guard(job), Batch(as_nchw(buffers[0][0]), buffers[0][1], None), Progress())
+        return {owner(p.grad).number for _, p in self.optimizer.parameters() if p.grad is not None}
 
     def _evaluate(self, buffers: list[tuple[Any, Any]], batch: int, accumulate: int) -> set[int]:
         """As evaluation does a batch."""

@@ -9,7 +9,7 @@ waited for the next batch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ class _Timed(Trainer):
             times = clock.seconds(marks)
         return Throughput(steps, images, sum(times), sum(times[::2]), str(job.device))
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self) -> Generator[Any, None, None]:
         """The batches of one epoch after the other."""
         for epoch in itertools.count():
             self.progress.epoch, self.progress.position = epoch, 0
