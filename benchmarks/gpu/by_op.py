@@ -15,7 +15,7 @@ from minivgg.autograd.op import Op
 from minivgg.optim import SGD
 
 from . import ours
-from .card import HostClock, Place
+from .card import Place
 from .rows import ROWS
 
 __all__ = ["measure"]
@@ -26,7 +26,7 @@ _TOP = 15
 
 def measure(place: Place) -> Iterator[dict[str, Any]]:
     """A record for each precision of VGG-16's training row."""
-    for name in ("tf32", "fp16", "fp32"):
+    for name in place.pick(("tf32", "fp16", "fp32"), ("fp16",)):
         row = ROWS["vgg16-tf32"].miniature() if place.dry else ROWS["vgg16-tf32"]
         network = ours.Network(row.job, place, name)
         run = network.training(row.job.images(), row.job.targets())
@@ -38,13 +38,17 @@ def measure(place: Place) -> Iterator[dict[str, Any]]:
             run(1)
             whole = clock.stop()
         spent: dict[str, float] = {}
+        families: dict[str, float] = {}
         for key, start, stop in marks:
-            spent[key] = spent.get(key, 0.0) + _between(place, start, stop)
+            seconds = place.cupy.cuda.get_elapsed_time(start, stop) / 1e3
+            family = " ".join(key.split()[-2:])
+            spent[key], families[family] = spent.get(key, 0.0) + seconds, families.get(family, 0.0) + seconds
         top = sorted(spent.items(), key=lambda item: -item[1])
         yield {
             "title": f"Ops of a step of {row.job}, {name}",
             "whole": whole,
             "ops": top[:_TOP],
+            "families": sorted(families.items(), key=lambda item: -item[1]),
             "others": sum(seconds for _, seconds in top[_TOP:]),
             "rest": whole - sum(spent.values()),
         }
@@ -53,18 +57,9 @@ def measure(place: Place) -> Iterator[dict[str, Any]]:
 
 
 def _event(place: Place) -> Any:
-    if place.dry:
-        clock = HostClock()
-        clock.start()
-        return clock
     event = place.cupy.cuda.Event()
     event.record()
     return event
-
-
-def _between(place: Place, start: Any, stop: Any) -> float:
-    """Seconds between two events; of the host's clocks, which began then."""
-    return start.stop() - stop.stop() if place.dry else float(place.cupy.cuda.get_elapsed_time(start, stop)) / 1e3
 
 
 @contextmanager
@@ -72,23 +67,24 @@ def _marked(place: Place, marks: list[Mark]) -> Iterator[None]:
     """In this block every op's forward, every op's rules and the update leave a mark, the outermost of nested ones only."""
     inside = [False]
 
-    def around(work: Callable[..., Any], key_of: Callable[..., str]) -> Callable[..., Any]:
+    def around(work: Callable[..., Any], key_of: Callable[..., str | None]) -> Callable[..., Any]:
         def marked(*arguments: Any, **options: Any) -> Any:
-            if inside[0]:
+            key = key_of(*arguments)
+            if inside[0] or key is None:
                 return work(*arguments, **options)
             inside[0] = True
             start = _event(place)
             try:
                 return work(*arguments, **options)
             finally:
-                marks.append((key_of(*arguments), start, _event(place)))
+                marks.append((key, start, _event(place)))
                 inside[0] = False
 
         return marked
 
     before = Op.run, core._pull, SGD.step
     Op.run = around(before[0], lambda op, *_: f"{mode.where('')} {type(op).__name__} forward".strip())  # type: ignore[method-assign]
-    core._pull = around(before[1], lambda node, *_: f"{node.layer or ''} {type(node.op).__name__} backward".strip())
+    core._pull = around(before[1], lambda node, *_: node.op and f"{node.layer or ''} {type(node.op).__name__} backward".strip())
     SGD.step = around(before[2], lambda *_: "SGD step")  # type: ignore[method-assign]
     try:
         yield

@@ -37,7 +37,9 @@ def _table(record: Record) -> str:
     if "ops" in record:
         lines = [(name, *_share(seconds, record["whole"])) for name, seconds in record["ops"]]
         lines += [(name, *_share(record[name], record["whole"])) for name in ("others", "rest")]
-        return _rows([("of " + f"{record['whole'] * 1e3:.2f} ms", "ms", "share"), *lines])
+        head = (f"of {record['whole'] * 1e3:.2f} ms", "ms", "share")
+        sums = [(name, *_share(seconds, record["whole"])) for name, seconds in record["families"]]
+        return _rows([head, *lines]) + "\n\nOf all layers together:\n\n" + _rows([head, *sums])
     return _race(record)
 
 

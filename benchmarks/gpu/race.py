@@ -122,7 +122,7 @@ def _makers(row: Row, place: Place, peer: Any, images: Any, targets: Any) -> Ite
         before = place.used_bytes()
         network = ours.Network(row.job, place, name)
         racer = _Contender(network.training(images, targets) if row.training else network.inference(images), place.clock())
-        racer(_WARM_UP)
+        racer(place.pick(_WARM_UP, 1))
         racer(1)
         racer.peak = {"reserved": place.pool_bytes() - before}
         return racer
@@ -131,7 +131,7 @@ def _makers(row: Row, place: Place, peer: Any, images: Any, targets: Any) -> Ite
         before = peer.reset(place.dry)
         network = peer.Network(row.job, place.dry, name, form)
         racer = _Contender(network.training(images, targets) if row.training else network.inference(images), peer.clock(place.dry))
-        racer(_WARM_UP)
+        racer(place.pick(_WARM_UP, 1))
         racer(1)
         allocated, reserved = peer.peak(place.dry)
         racer.peak = {"allocated": allocated - before, "reserved": reserved - before}

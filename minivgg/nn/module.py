@@ -122,7 +122,9 @@ class Module:
             )
         for name in own.keys() - set(missing):
             target = own[name]
-            target.data[...] = Device.of(target.data).asarray(to_numpy(arrays[name]))
+            device = Device.of(target.data)
+            with device.use():
+                target.data[...] = device.asarray(to_numpy(arrays[name]))
             target.data = target.data  # counts as a write
         return missing, left_over
 
@@ -142,7 +144,10 @@ class Module:
             dtype = float_dtype(dtype)
         for _, tensor in self._named_tensors((Parameter, Buffer)):
             data = tensor.data if device is None else Device(device).asarray(tensor.data)
-            tensor.data = data.astype(dtype, copy=False) if dtype is not None and data.dtype.kind == "f" else data
+            if dtype is not None and data.dtype.kind == "f":
+                with Device.of(data).use():
+                    data = data.astype(dtype, copy=False)
+            tensor.data = data
             tensor.grad = None
             if tensor.requires_grad:  # a new leaf: the old one remembers the old dtype
                 tensor.requires_grad = False

@@ -86,7 +86,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
     remove = [module.register_forward_hook(watch(path)) for path, module in leaves]
     try:
         model.eval()
-        with no_grad(), frozen_state():
+        with device.use(), no_grad(), frozen_state():
             model(image)
     finally:
         for undo in remove:

@@ -27,10 +27,10 @@ def dry_run(config: TrainConfig) -> str:
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
     quiet = np.errstate(over="ignore", invalid="ignore")  # seen in loss and norm instead
-    with precision(config.precision), explain_out_of_memory(job), quiet:
+    with job.device.use(), precision(config.precision), explain_out_of_memory(job), quiet:
         value, norm, seconds = _step(job, batch)
-        while job.scaling is not None and norm - norm != 0 and job.scaling.state()["scale"] >= 1:  # as training would
-            job.scaling.update(job.optimizer.finite())
+        while job.scaling is not None and value - value == 0 and not job.optimizer.finite() and job.scaling.scale >= 1.0:
+            job.scaling.update(job.optimizer.finite())  # as training would
             value, norm, seconds = _step(job, batch)
     if not value - value == norm - norm == 0:
         raise NumericalError(

@@ -74,7 +74,7 @@ class Predictor:
         for path in [paths] if isinstance(paths, str | Path) else paths:
             image = read_image(path, channels, (height, width))
             batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
-            with mode.no_grad(), in_precision(self.precision):
+            with self.device.use(), mode.no_grad(), in_precision(self.precision):
                 x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
                 logits = to_numpy(self.model(Tensor(as_images(self.device, x))).data)
             found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])

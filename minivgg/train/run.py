@@ -72,7 +72,8 @@ def _go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer) ->
     metrics, progress = Metrics(folder.path), Progress()
     if folder.last.exists():
         checkpoint = load_checkpoint(folder.last)
-        progress = restore(job, checkpoint, folder.last)
+        with job.device.use():
+            progress = restore(job, checkpoint, folder.last)
         if checkpoint.state["versions"] != versions():
             observer.message(f"the versions changed from {checkpoint.state['versions']} to {versions()}: the bits may differ from now on")
     metrics.read(progress.epoch)

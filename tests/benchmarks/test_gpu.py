@@ -25,7 +25,7 @@ needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not())
 @needs_compiler
 def test_the_whole_script_runs_dry(tmp_path: Path) -> None:
     """Tests, a row, the profile and the ceilings: exit code 0, a line of JSON for each and a page with all of them."""
-    environment = {**os.environ, "DRY": "1", "PYTHON": sys.executable, "ROWS": "vgg11-best", "MINIVGG_THREADS": "1"}
+    environment = {**os.environ, "DRY": "1", "PYTHON": sys.executable, "ROWS": "vgg16-fp32 vgg16-inference", "MINIVGG_THREADS": "1"}
     done = subprocess.run(
         [ROOT / "benchmarks" / "gpu.sh", tmp_path], capture_output=True, text=True, env=environment, timeout=300, check=False
     )
@@ -33,14 +33,14 @@ def test_the_whole_script_runs_dry(tmp_path: Path) -> None:
     assert " passed" in done.stdout and "exit code 0" in done.stdout.splitlines()[-1]
     (file,) = tmp_path.glob("*.jsonl")
     records = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [record["part"] for record in records] == ["card", "vgg11-best", "ops", "ops", "ops", "ceilings"]
+    assert [record["part"] for record in records] == ["card", "vgg16-fp32", "vgg16-inference", "ops", "ceilings"]
     assert not any("error" in record for record in records)
     race = records[1]["contenders"]
-    assert {"minivgg tf32", "minivgg fp16", "minivgg bf16"} <= set(race) and all(len(found["seconds"]) == 2 for found in race.values())
-    assert any("Conv2d" in name for name, _ in records[2]["ops"]) and any(name == "SGD step" for name, _ in records[2]["ops"])
+    assert "minivgg fp32" in race and all(len(found["seconds"]) == 2 for found in race.values())
+    assert {"Conv2dRelu backward", "SGD step"} <= {name for name, _ in records[3]["families"]} and records[3]["rest"] >= 0
     assert all(figure.split()[0].replace(".", "").replace("e-", "").isdigit() for figure in records[-1]["figures"].values())
     text = file.with_suffix(".md").read_text()
-    assert "minivgg bf16" in text and "A dry run" in text and "one launch" in text
+    assert "minivgg fp32" in text and "A dry run" in text and "one launch" in text
 
 
 @needs_compiler
@@ -48,7 +48,7 @@ def test_a_script_without_time_says_so(tmp_path: Path) -> None:
     """Parts for which no time is left are named, and the exit code is 1."""
     environment = {**os.environ, "DRY": "1", "PYTHON": sys.executable, "SECONDS_IN_ALL": "0"}
     done = subprocess.run([ROOT / "benchmarks" / "gpu.sh", tmp_path], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1 and done.stdout.count("no time left") == 10
+    assert done.returncode == 1 and "no time left for" in done.stdout
 
 
 @needs_compiler

@@ -125,7 +125,8 @@ def test_orders_differ_where_a_barrier_is_missing(written: Any, order: int) -> N
     """Without the barrier between writing and reading, each order finds other elements not yet written, which are NaN; and
     when all blocks write one element, another block is the last."""
     y, last = written
-    place = [[*range(64)], [*range(63, -1, -1)], [(i * 7919 + 13) % 64 for i in range(64)]][order]
+    scattered = [32 * warp + (i * 7919 + 13) % 32 for warp in (1, 0) for i in range(32)]
+    place = [[*range(64)], [*range(63, -1, -1)], scattered][order]
     turn = np.argsort(place)  # when each thread runs
     assert np.isnan(y).tolist() == (turn[::-1] > turn).tolist()
     assert last == [5, 0, (5 * 7919 + 13) % 6][order]

@@ -11,6 +11,7 @@ import pytest
 import minivgg as mv
 import minivgg.ops
 from minivgg.autograd.core import Op, Tensor, grad
+from minivgg.backend.arrays import to_numpy
 from minivgg.testing import check_backend
 
 from .conftest import Card
@@ -51,3 +52,17 @@ def test_storage_does_not_matter_on_a_card(card: Card, op: Op, arrays: Any, swit
         for layout in ("C", "channels-last", "gaps"):
             found = value_and_gradients(op, [card.stored(x, layout) for x in arrays])
             assert all(card.close(a, b, 1e-10) for a, b in zip(found, expected, strict=True)), layout
+
+
+@every_example
+def test_narrow_types_are_near_float64(card: Card, op: Op, arrays: Any) -> None:
+    """float32 to 2e-5 and float16 to 2e-2 of the largest, against float64 of the same rounded operands; dtypes are those on NumPy."""
+    for dtype, bound in ((np.float32, 2e-5), (np.float16, 2e-2)):
+        rounded = [x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in arrays]
+        wide = [x.astype(np.float64) if getattr(x, "dtype", None) == dtype else x for x in rounded]
+        found = value_and_gradients(op, [card.stored(x) for x in rounded])
+        with mv.reference():
+            dtypes = [a.dtype for a in value_and_gradients(op, rounded)]
+        assert [a.dtype for a in found] == dtypes
+        for a, b in zip(found, value_and_gradients(op, wide), strict=True):
+            assert card.close(a, b, bound), f"{dtype.__name__}: {np.abs(to_numpy(a).astype(np.float64) - b).max():.1e}"

@@ -125,7 +125,7 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     # In a namespace without a name nothing is shared with other modules, and shared memory can have a section of its own.
     before, behind = matrix if "load_four" in code else "", numbers if "half_t" in code else ""
     text = f'{fibers}{head}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
-    flags = ["-O1", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
+    flags = ["-O1", "-g1", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
     if SANITIZERS:  # -O0 compiles in a third of the time, and nothing wrong is optimised away
         flags += ["-O0", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fsanitize-sections=shim_shared"]
     folder = _CACHE / hashlib.sha256(repr((text, flags)).encode()).hexdigest()[:24]

@@ -167,15 +167,22 @@ inline size_t turn(size_t i, size_t count, int order) {
     return order == 0 ? i : order == 1 || count % 7919 == 0 ? count - 1 - i : (i * 7919 + 13) % count;
 }
 
+// Upwards, all warps go on step by step together; in the other orders each goes as far as it can before the next one begins, so
+// that where no barrier holds it, it is ahead of all others.
 inline void run_block(int order) {
-    size_t count = (size_t)block_size.x * block_size.y * block_size.z;
+    size_t count = (size_t)block_size.x * block_size.y * block_size.z, warps = (count + 31) / 32;
     begin_block(count);
     for (;;) {
-        for (size_t i = 0; i < count; i++) {
-            current = &fibers[turn(i, count, order)];
-            if (current->done || current->waiting != nothing) continue;
-            switch_to(scheduler, current->context);
-            if (fault[0]) return;
+        for (size_t n = 0; n < warps; n++) {
+            size_t first = 32 * turn(n, warps, order), end = first + 32 < count ? first + 32 : count;
+            do {
+                for (size_t i = 0; i < end - first; i++) {
+                    current = &fibers[first + turn(i, end - first, order)];
+                    if (current->done || current->waiting != nothing) continue;
+                    switch_to(scheduler, current->context);
+                    if (fault[0]) return;
+                }
+            } while (order && release_warp(first, end));
         }
         bool left = false, released = false;
         for (size_t i = 0; i < count; i++) left |= !fibers[i].done;

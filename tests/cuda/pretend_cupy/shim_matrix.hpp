@@ -82,10 +82,17 @@ static Copies copies[1024];
 inline Copies& my_copies() {
     Copies& mine = copies[current->number];
     bool same = mine.block.x == block_index.x && mine.block.y == block_index.y && mine.block.z == block_index.z;
-    if (!same && !(mine.open.empty() && mine.groups.empty())) fail("the block before left copies that were never waited for", 0);
+    if (!same) {
+        mine.groups.push_back(std::move(mine.open));
+        for (auto& group : mine.groups)
+            if (!group.empty()) fail("the block before left copies that were never waited for", 0);
+        mine.groups.clear();
+        mine.open.clear();
+    }
     mine.block = block_index;
     return mine;
 }
+
 inline void wait_for_copies(size_t left) {
     Copies& mine = my_copies();
     while (mine.groups.size() > left) {

@@ -112,7 +112,6 @@ extern "C" __global__ void __launch_bounds__(256, 2)
             }
         }
     }
-    copy_wait<0>();
     __syncthreads();
 
     // Out: each warp brings a row of 16 pixels by 32 filters into order in its own shared memory, then writes 16 bytes a lane.
