@@ -63,6 +63,20 @@ def test_each_event_is_needed(copies, monkeypatch, early, broken):
     if broken == "pinned":
         monkeypatch.setattr(copies.cuda, "Event", Silent)
         monkeypatch.setattr(feeding, "ON_CARD", 4)  # a copy has more time than there are pinned buffers
+        stage, begin, refilled = feeding._Ring.stage, feeding._Ring.begin, threading.Event()
+
+        def stage_and_tell(ring, source, number):
+            batch = stage(ring, source, number)
+            if number == 3:
+                refilled.set()
+            return batch
+
+        def begin_late(ring, number):
+            assert refilled.wait(60)
+            begin(ring, number)
+
+        monkeypatch.setattr(feeding._Ring, "stage", stage_and_tell)
+        monkeypatch.setattr(feeding._Ring, "begin", begin_late)
     if broken == "begin":
         monkeypatch.setattr(feeding._Ring, "begin", lambda *_: None)
     if broken == "finished":

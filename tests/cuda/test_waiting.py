@@ -18,7 +18,7 @@ from .pretend_cupy import streams
 
 __all__ = ["config", "npz"]  # fixtures
 
-_TINY = {"model": "vgg11", "head": "linear", "batch_size": 4, "device": "cuda", "checkpoint_every": 0}
+_TINY = {"model": "vgg11", "width": 1 / 32, "head": "linear", "batch_size": 4, "device": "cuda", "checkpoint_every": 0}
 
 
 def test_waits_of_a_run_are_counted(card, config, monkeypatch):
