@@ -64,6 +64,18 @@ def test_sources_need_no_header_of_the_toolkit() -> None:
 
 
 @compiles
+@pytest.mark.parametrize("file", ["relu.cu", "numbers.cuh"])
+def test_compilers_name_the_line_of_the_file(file: str) -> None:
+    """What is wrong is reported where it stands in its own file, although included files are put in."""
+    text = (FOLDER / file).read_text(encoding="utf-8")
+    wrong = next(line for line in reversed(text.splitlines()) if line.endswith(";") or line.endswith("}"))
+    number = len(text[: text.rindex(wrong)].splitlines()) + 1
+    source = SOURCES["relu.cu"].replace(wrong, f"undeclared_name; {wrong}")
+    with pytest.raises(CompileError, match=rf"{re.escape(file)}\({number}\): error"):
+        faults(source, VARIANTS["relu.cu"][0], "sm_90")
+
+
+@compiles
 def test_a_spill_a_stack_and_too_many_registers_are_noticed() -> None:
     """The report of kernels that are wrong in each way: 128 sums in the 64 registers of a block of 1024 threads, a table indexed
     by the thread, 100 sums in registers without a stated block."""

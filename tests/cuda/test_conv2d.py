@@ -108,7 +108,8 @@ def test_the_rules_of_the_choice():
 
 def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card):
     """In TF32 and half precision up to 128 channels and filters, where columns would take longest; never in strict float32 or float64."""
-    narrow, wide = problem((112, 112), 128, 128), problem((56, 56), 128, 256)
+    narrow, wide, small = problem((112, 112), 128, 128), problem((56, 56), 128, 256), problem((8, 8), 128, 128)
+    assert choice.choose(small, "float16") is columns  # three quarters of a tile would be empty
     assert choice.choose(narrow, "float32") is winograd
     assert choice.choose(narrow, "float16") is implicit and choice.choose(wide, "float16") is columns
     with precision.precision("tf32"):
@@ -120,10 +121,10 @@ def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card):
 
 def test_the_workspace_is_that_of_the_chosen_algorithm():
     """A bounded number of bytes: pieces of columns, transforms, or partial sums of the filters' gradient."""
-    narrow, wide = problem((8, 8), 32, 64), problem((8, 8), 32, 256)
+    narrow, wide = problem((16, 16), 32, 64), problem((8, 8), 32, 256)
     assert choice.workspace(narrow, "float32") == winograd.workspace(narrow, "float32") > 0
     assert choice.workspace(wide, "float16") == 2 * 64 * 9 * 256 * 2  # of gy, for gx
-    assert choice.workspace(narrow, "float16") == 2 * 9 * 32 * 64 * 4  # for each of the two images sums in float32
+    assert choice.workspace(narrow, "float16") == 8 * 9 * 32 * 64 * 4  # sums in float32 for each 64 pixels
 
 
 @pytest.mark.parametrize(

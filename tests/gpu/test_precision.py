@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ from minivgg.train.scaling import LossScale
 
 from . import stripes
 from .conftest import Card
+
+
+@pytest.fixture(autouse=True)
+def algorithm(card: Card) -> Iterator[None]:
+    """On the pretend card columns, by one product: tensor cores are slow there, and have tests of their own."""
+    with nullcontext() if card.real else mv.conv_algorithm("im2col"):
+        yield
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@
                products. Those are 2·R·S·C numbers written and read a window, for 2·R·S·C·K operations: at 4.3 TB/s columns take K₀/K
                times as long as the products, with K₀ = 420 in TF32 (450 TFLOP/s) and 370 in half precision (790). A kernel of our
                own at half of cuBLAS's rate is the faster one up to about K₀ filters; it is chosen up to 128, where a third of that
-               rate is enough (VGG's conv1_1 to conv2_2). In any precision for images of up to 4 channels, whose columns can't be moved
-               in full lines and are read in the time that the products take
+               rate is enough (VGG's conv1_1 to conv2_2), for images that fill its tiles. In any precision for images of up to 4
+               channels, whose columns can't be moved in full lines and are read in the time that the products take
     im2col     everything else: all geometries, all types, float64, where someone checks gradients
 
 No number here was measured: they are data sheets'. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force "im2col" or "winograd", as on the CPU.
@@ -67,7 +67,7 @@ def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str,
     if dtype != "float64" and ALGORITHMS["implicit"].serves(problem, dtype):
         if problem.c <= _FEW:
             return "implicit", f"columns of {problem.c} channels can't be moved in full lines"
-        if narrow and not strict:
+        if narrow and not strict and ALGORITHMS["implicit"].fills(problem):
             return "implicit", f"columns would take longer than their products with {problem.k} filters"
     if dtype == "float64":
         return "im2col", "float64: no rounding beyond a sum's"

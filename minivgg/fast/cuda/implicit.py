@@ -29,7 +29,7 @@ from ...ops.windows import Geometry
 from ..problem import Problem
 from .program import Program, grid, stored_type
 
-__all__ = ["forward", "image_gradient", "serves", "weight_gradient", "workspace"]
+__all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient", "workspace"]
 
 _STORED = ("float", "half_t", "bfloat_t")
 _FORWARD = Program("implicit_forward.cu", STORED=_STORED)
@@ -49,6 +49,12 @@ def serves(problem: Problem, dtype: Any) -> bool:
     shaped = (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1))
     largest = max(h * w * problem.c, p * q * problem.k, 9 * problem.c * problem.k)  # of one image or the filters: places are ints there
     return shaped and str(dtype) in ("float32", "float16", "bfloat16") and largest < 2**31
+
+
+def fills(problem: Problem) -> bool:
+    """Whether at least half of the work on the tensor cores is for pixels that there are: tiles have 16×16."""
+    p, q = problem.output
+    return p * q * 2 >= _tiles(1, (p, q), 16, 16) * 256
 
 
 def forward(images: Array, filters: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:

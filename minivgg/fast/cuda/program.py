@@ -94,8 +94,12 @@ def options(definitions: Mapping[str, Any]) -> tuple[str, ...]:
 
 @cache
 def _text(file: str) -> str:
-    text = (_FOLDER / file).read_text(encoding="utf-8")
-    return re.sub(r'^#include "(\w+\.cuh)"$', lambda found: _text(found[1]), text, flags=re.MULTILINE)
+    """A file with what it includes in place. Lines keep their file and number in what compilers and the card's tools say."""
+    lines = (_FOLDER / file).read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines):
+        if included := re.fullmatch(r'#include "(\w+\.cuh)"', line):
+            lines[number] = f'{_text(included[1])}\n#line {number + 2} "{file}"'
+    return f'#line 1 "{file}"\n' + "\n".join(lines)
 
 
 def _three(size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -25,39 +25,55 @@ inline float half_value(unsigned short bits) {
     float size = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent ? ldexpf(1024 + fraction, exponent - 25) : ldexpf(fraction, -24);
     return bits & 0x8000 ? -size : size;
 }
-inline float bfloat_value(unsigned short bits) { return value_of<float>((unsigned)bits << 16); }
-inline unsigned short part(unsigned bits, int i) { return (unsigned short)(bits >> 16 * i); }
 
 enum Kind { tf32, half, bfloat };
 
-inline float element(const Shown& lane, int first, int i, Kind kind) {  // element i of the fragment that begins at a register
-    if (kind == tf32) {
-        if (lane.registers[first + i] & 0x1fff) fail("an operand of a TF32 product was not rounded to TF32", 0);
-        return value_of<float>(lane.registers[first + i]);
+// Who holds which element, by the manual's formulas for the row and column of a_i and b_i in each lane; and all halves' values.
+struct Owner { unsigned char lane, i; };
+struct Layout {
+    Owner a[16][16], b[16][8];
+    explicit Layout(bool halves) {
+        for (int lane = 0; lane < 32; lane++) {
+            int group = lane >> 2, inside = lane % 4;
+            for (int i = 0; i < (halves ? 8 : 4); i++) {
+                bool upper = halves ? (0 <= i && i < 2) || (4 <= i && i < 6) : i == 0 || i == 2;
+                int column = halves ? inside * 2 + (i & 1) + (i < 4 ? 0 : 8) : i < 2 ? inside : inside + 4;
+                a[upper ? group : group + 8][column] = {(unsigned char)lane, (unsigned char)i};
+            }
+            for (int i = 0; i < (halves ? 4 : 2); i++) {
+                int row = halves ? inside * 2 + (i & 1) + (i < 2 ? 0 : 8) : i == 0 ? inside : inside + 4;
+                b[row][group] = {(unsigned char)lane, (unsigned char)i};
+            }
+        }
     }
-    unsigned short bits = part(lane.registers[first + i / 2], i % 2);
-    return kind == half ? half_value(bits) : bfloat_value(bits);
+};
+static const Layout layouts[2] = {Layout(false), Layout(true)};
+static const std::vector<float> half_values = [] {
+    std::vector<float> all(65536);
+    for (int bits = 0; bits < 65536; bits++) all[bits] = half_value((unsigned short)bits);
+    return all;
+}();
+
+template <Kind kind> float element(const Shown* lanes, Owner owner, int first) {  // of the fragment that begins at a register
+    if (kind == tf32) {
+        unsigned bits = lanes[owner.lane].registers[first + owner.i];
+        if (bits & 0x1fff) fail("an operand of a TF32 product was not rounded to TF32", 0);
+        return value_of<float>(bits);
+    }
+    unsigned short bits = (unsigned short)(lanes[owner.lane].registers[first + owner.i / 2] >> 16 * (owner.i % 2));
+    return kind == half ? half_values[bits] : value_of<float>((unsigned)bits << 16);
 }
 
-inline void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], Kind kind) {
+template <Kind kind> void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     unsigned all[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
     const Shown* lanes = show(all, 6, nullptr, 1000001 + kind);
-    int depth = kind == tf32 ? 8 : 16, count = kind == tf32 ? 4 : 8, me = current->number % 32;
-    float A[2][16], B[16][2];  // of these matrices this lane needs two rows and two columns
-    for (int lane = 0; lane < 32; lane++) {
-        int group = lane >> 2, inside = lane % 4;
-        for (int i = 0; i < count; i++) {
-            bool lower = kind == tf32 ? i == 1 || i == 3 : !(i < 2 || (4 <= i && i < 6));
-            int column = kind == tf32 ? inside + (i >= 2 ? 4 : 0) : inside * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-            if (group == me >> 2) A[lower][column] = element(lanes[lane], 0, i, kind);
-        }
-        for (int i = 0; i < count / 2; i++) {
-            int row = kind == tf32 ? inside + (i == 1 ? 4 : 0) : inside * 2 + (i & 1) + (i >= 2 ? 8 : 0);
-            if (group / 2 == me % 4) B[row][group % 2] = element(lanes[lane], 4, i, kind);
-        }
+    const Layout& layout = layouts[kind != tf32];
+    int depth = kind == tf32 ? 8 : 16, group = current->number % 32 >> 2, inside = current->number % 4;
+    for (int k = 0; k < depth; k++) {  // c_i is in row groupID (+ 8 for i >= 2), column threadID_in_group * 2 + (i & 1)
+        float upper = element<kind>(lanes, layout.a[group][k], 0), lower = element<kind>(lanes, layout.a[group + 8][k], 0);
+        float left = element<kind>(lanes, layout.b[k][inside * 2], 4), right = element<kind>(lanes, layout.b[k][inside * 2 + 1], 4);
+        c[0] += upper * left, c[1] += upper * right, c[2] += lower * left, c[3] += lower * right;
     }
-    for (int i = 0; i < 4; i++)  // c_i is in row groupID (+ 8 for i >= 2), column threadID_in_group * 2 + (i & 1)
-        for (int k = 0; k < depth; k++) c[i] += A[i >= 2][k] * B[k][i & 1];
 }
 
 inline void load_matrices(unsigned (&to)[4], const void* row, bool transposed) {
@@ -121,6 +137,6 @@ inline void load_four_transposed(unsigned (&to)[4], const void* row) { tensor_co
 inline unsigned to_tf32(unsigned bits) {  // to nearest, halves away from zero
     return (bits & 0x7f800000u) == 0x7f800000u ? bits & ~0x1fffu : (bits + 0x1000u) & ~0x1fffu;
 }
-inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::tf32); }
-inline void multiply_half(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::half); }
-inline void multiply_bfloat(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply(c, a, b, tensor_cores::bfloat); }
+inline void multiply_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply<tensor_cores::tf32>(c, a, b); }
+inline void multiply_half(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply<tensor_cores::half>(c, a, b); }
+inline void multiply_bfloat(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { tensor_cores::multiply<tensor_cores::bfloat>(c, a, b); }
