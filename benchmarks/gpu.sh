@@ -55,7 +55,7 @@ echo "benchmarks/gpu.sh on $(date -u '+%Y-%m-%d %H:%M UTC'), $(uname -sm), $("$p
 git log -1 --format='commit %h %s' 2>/dev/null
 part 60 "$python" -m benchmarks.gpu card $dry --out "$out" || exit 1 # there is no card, or nothing works
 for name in $tests; do
-    window=$((begun + 200 - $(date +%s))) # so that the benchmarks have their time
+    window=$((begun + 170 - $(date +%s))) # so that the benchmarks have their time
     [ "$window" -le 70 ] || window=70
     if [ "$window" -gt 0 ]; then tested "$window" "$name"; else false; fi
     case $? in
@@ -66,9 +66,9 @@ for name in $tests; do
 done
 part 20 "$python" -m pytest -q -p no:cacheprovider tests/oracles/test_cupy_names.py 2>&1 | tail -n 3
 for row in $rows; do
-    part 75 "$python" -m benchmarks.gpu "$row" $dry --out "$out" || bad=1
+    part 90 "$python" -m benchmarks.gpu "$row" $dry --out "$out" || bad=1
 done
-part 45 "$python" -m benchmarks.gpu ops $dry --out "$out" || bad=1
+part 60 "$python" -m benchmarks.gpu ops $dry --out "$out" || bad=1
 part 30 "$python" -m benchmarks.gpu ceilings $dry --out "$out" || bad=1
 for name in $late; do
     tested 200 "$name" || bad=1
