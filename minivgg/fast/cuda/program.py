@@ -49,6 +49,7 @@ class Program:
     def __init__(self, file: str, **choices: tuple[Any, ...]) -> None:
         self.file, self.choices = file, choices
         self._modules: dict[tuple[Any, ...], Any] = {}
+        self._kernels: dict[tuple[Any, ...], Any] = {}  # CuPy's get_function makes a new one each time, which takes as long as a launch
         programs.append(self)
 
     def source(self) -> str:
@@ -75,7 +76,10 @@ class Program:
         structured dtype, as a structure by value.
         """
         xp = xp or array_module(*(a for a in arguments if hasattr(a, "shape") and not isinstance(a, np.ndarray)))
-        kernel = self._module(xp, definitions).get_function(function)
+        key = (function, id(xp), *definitions.items())
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            kernel = self._kernels[key] = self._module(xp, definitions).get_function(function)
         kernel(_three(blocks), _three(threads), tuple(map(_argument, arguments)))
 
     def _module(self, xp: Any, definitions: Mapping[str, Any]) -> Any:
