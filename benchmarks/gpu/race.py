@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
-import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
