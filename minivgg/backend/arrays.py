@@ -28,6 +28,7 @@ __all__ = [
     "scatter_add",
     "to_numpy",
     "wide",
+    "winners",
 ]
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or another registered array type
@@ -134,6 +135,11 @@ def is_float(dtype: Any) -> bool:
 def wide(dtype: Any) -> Any:
     """The dtype in which sums and statistics of `dtype` are computed: float32 for float16 and bfloat16, for others their own."""
     return np.dtype(np.float32) if dtype.itemsize == 2 and is_float(dtype) else dtype
+
+
+def winners(scores: Array) -> Array:
+    """The column of each row's largest number. Half precision is compared in float32: CuPy 14.2 has no argmax of bfloat16."""
+    return scores.astype(wide(scores.dtype), copy=False).argmax(axis=1)
 
 
 def scatter_add(target: Array, key: Any, values: Array) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 from .. import ops
 from ..autograd import mode
 from ..autograd.core import cast
-from ..backend.arrays import wide
+from ..backend.arrays import array_module, wide
 from ..backend.device import Device
 from ..backend.random import stream
+from ..backend.substitutes import substituted
 from ..errors import ConfigError
 from ..ops.batch_norm import check_batch
 from ..ops.windows import Pair, pair
@@ -155,12 +156,19 @@ class BatchNorm2d(Module):
         check_batch(x, self.weight, training=True)
         y, call = op.run(x, self.weight, self.bias)
         if not mode.state.frozen:
-            m, keep = math.prod(x.shape) // self.channels, 1.0 - self.momentum
-            for running, batch in ((self.running_mean, call.mean), (self.running_var, call.variance * (m / (m - 1)))):
-                running.data *= keep  # in place: what state_dict() gave out stays true
+            self._track(call.mean, call.variance, math.prod(x.shape) // self.channels)
+        return y
+
+    def _track(self, mean: Any, variance: Any, m: int) -> None:
+        """Move the running statistics, in place: what state_dict() gave out stays true."""
+        keep, unbiased = 1.0 - self.momentum, m / (m - 1)
+        buffers = self.running_mean, self.running_var, self.num_batches_tracked
+        at_once = substituted("running statistics", array_module(mean))
+        if not (at_once and at_once([b.data for b in buffers], (mean, variance), self.momentum, keep, unbiased)):
+            for running, batch in zip(buffers, (mean, variance * unbiased), strict=False):
+                running.data *= keep
                 running.data += self.momentum * batch
             self.num_batches_tracked.data += 1
-        return y
 
     def describe(self) -> str:
         """The arguments that `repr` shows."""

@@ -35,8 +35,8 @@ def clip_grad_norm(named_parameters: Iterable[tuple[str, Tensor]], max_norm: flo
         raise ConfigError(f"max_norm must be > 0, but is {max_norm!r}.")
     pairs = list(named_parameters)
     norm = gradient_norm(pairs)
+    scale = array_module(norm).minimum(1.0, max_norm / (norm + 1e-12))
     for _, p in pairs:
         if p.grad is not None:
-            scale = array_module(p.grad).minimum(1.0, max_norm / (norm + 1e-12))
             p.grad = (p.grad * scale).astype(p.grad.dtype, copy=False)
     return norm

@@ -92,6 +92,8 @@ class Array:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # the array interface and buffers: back doors to the host
             raise AttributeError(name)
+        if name == "argmax" and self._values.dtype.name == "bfloat16":
+            raise TypeError("CuPy 14.2 has no argmax of bfloat16: convert it to float32 first.")
         value = getattr(self._values, name)
         return _function(value) if callable(value) else _wrap(value)
 

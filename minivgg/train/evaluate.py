@@ -9,6 +9,7 @@ from typing import Any
 from .. import data, ops
 from ..autograd import mode
 from ..autograd.core import Tensor
+from ..backend.arrays import winners
 from ..backend.device import Device
 from ..backend.precision import as_images
 from ..errors import DataError
@@ -52,7 +53,7 @@ def evaluate(model: Any, loader: data.Loader, device: Device | str = "cpu", betw
                 if most >= logits.shape[1]:
                     raise DataError(f"label {most} names no class of the model, which has {logits.shape[1]} classes.")
                 loss = loss + ops.cross_entropy(logits, labels).data.astype("float64") * len(labels)
-                correct = correct + (logits.data.argmax(axis=1) == labels).sum()
+                correct = correct + (winners(logits.data) == labels).sum()
                 count += len(labels)
                 if between is not None:
                     between()

@@ -14,7 +14,7 @@ from typing import Any
 from .. import ops
 from ..autograd import mode
 from ..autograd.core import Tensor
-from ..backend.arrays import array_module
+from ..backend.arrays import array_module, winners
 from ..backend.precision import as_images
 from ..errors import ConfigError, ShapeError
 from .build import Job
@@ -61,6 +61,6 @@ def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
         seed = array_module(loss.data).full_like(loss.data, share)
         loss.backward(seed if job.scaling is None else seed * job.scaling.scale)
         mean_loss = mean_loss + loss.data * share
-        correct = correct + (logits.data.argmax(axis=1) == labels).sum()
+        correct = correct + (winners(logits.data) == labels).sum()
         start += size
     return mean_loss, correct

@@ -170,3 +170,27 @@ def test_channel_sums_of_images(card):
         np.testing.assert_allclose(sums, view.sum((0, *range(2, view.ndim)), dtype=np.float64), rtol=1e-6, atol=1e-6)
     sums = channel_sum.forward(ops.ChannelSum(), card.asarray(np.ones((30, 3, 10, 10), np.float16)))
     assert sums.dtype == np.float32 and (sums.get() == 3000).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_running_statistics_are_the_cpus(card, dtype):
+    """Two training steps of a layer: means, variances and the count have the bits that the layer's own code makes of the same batch
+    statistics, which take one launch; what state_dict() gave out moves along."""
+    wide, shape = ("float64" if dtype == "float64" else "float32"), (3, 19, 2, 2)
+    layers = [mv.nn.BatchNorm2d(19, momentum=0.3).to("cuda", wide) for _ in range(2)]
+    state = layers[0].state_dict()
+    for step in range(2):
+        x = mv.Tensor(card.asarray(batch(shape, dtype, step)[0]))
+        LAUNCHES.clear()
+        layers[0](x)
+        assert LAUNCHES.count("track") == 1
+        with mv.frozen_state():
+            _, call = ops.BatchNorm(1e-5).run(x, *layers[1].parameters())
+        mean, variance, _ = (b.data for _, b in layers[1].named_buffers())
+        mean *= 1.0 - 0.3
+        mean += 0.3 * call.mean
+        variance *= 1.0 - 0.3
+        variance += 0.3 * (call.variance * (12 / 11))
+    found, expected = ([b.data.get() for _, b in layer.named_buffers()] for layer in layers)
+    assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1]) and found[2] == 2
+    assert np.array_equal(state["running_var"].get(), found[1])

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...backend.arrays import Array, array_module, wide
+from ...backend.substitutes import substitute
 from ...ops.batch_norm import BatchNorm, ChannelAffine
 from ...ops.batch_norm_relu import BatchNormRelu
 from ..overlay import kernel
 from .activation import channel_sums
-from .program import FLOATS, Program, stored_type
-from .rows import COLUMN_THREADS, as_rows, column_blocks, from_rows, layout, served
+from .program import FLOATS, Program, grid, stored_type
+from .rows import COLUMN_THREADS, THREADS, as_rows, column_blocks, from_rows, layout, served
 
-__all__ = ["affine", "backward", "backward_relu", "forward", "forward_relu", "gradients", "normalise"]
+__all__ = ["affine", "backward", "backward_relu", "forward", "forward_relu", "gradients", "normalise", "track"]
 
 _FORWARD = Program("batch_norm.cu", STORED=FLOATS)
 _GRADIENT = Program("batch_norm_gradient.cu", STORED=FLOATS)
@@ -66,6 +67,20 @@ def forward(call: Any, x: Array, gamma: Array, beta: Array) -> Array:
 def forward_relu(call: Any, x: Array, gamma: Array, beta: Array) -> Array:
     """The op's operations on each element; only the statistics are summed in another order: a few ulp."""
     return normalise(call, x, gamma, beta, relu=True)
+
+
+@substitute("running statistics", "cupy")
+def track(running: Sequence[Array], batch: Sequence[Array], momentum: float, keep: float, unbiased: float) -> bool:
+    """running ← keep·running + momentum·batch for mean and variance (C,), the batch's variance times `unbiased`, and one batch counted, in
+    one launch and to the bits of the layer's own code. `running` is (mean, variance, count). False, with nothing done, if an array is
+    stored in pieces or the statistics are of other dtypes.
+    """
+    mean, variance, count = running
+    if count.dtype.name != "int64" or not all(v.dtype == batch[0].dtype and v.flags.c_contiguous for v in (mean, variance, *batch)):
+        return False
+    blocks, options = grid(mean.size, most=1 << 30), (float(momentum), float(keep), float(unbiased))
+    _FORWARD.launch("track", blocks, THREADS, *batch, mean, variance, count, *options, mean.size, STORED=stored_type(mean))
+    return True
 
 
 @kernel(ChannelAffine, "forward", "cupy", bound=0.0, when=_serves)

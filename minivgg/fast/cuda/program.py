@@ -26,6 +26,8 @@ __all__ = ["FLOATS", "Program", "grid", "programs", "stored_type"]
 _FOLDER = Path(__file__).parent / "source"
 _TYPES = {"float32": "float", "float64": "double", "float16": "half_t", "bfloat16": "bfloat_t"}
 FLOATS = tuple(_TYPES.values())
+_NUMBERS: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}  # how they are passed
+_HOST = {*_NUMBERS, type(None), np.ndarray, np.uint64}  # arguments that are no array of a card's
 
 programs: list[Program] = []
 
@@ -49,6 +51,7 @@ class Program:
     def __init__(self, file: str, **choices: tuple[Any, ...]) -> None:
         self.file, self.choices = file, choices
         self._modules: dict[tuple[Any, ...], Any] = {}
+        self._kernels: dict[tuple[Any, ...], Any] = {}  # CuPy's get_function makes a new one each time, which takes as long as a launch
         programs.append(self)
 
     def source(self) -> str:
@@ -74,9 +77,12 @@ class Program:
         `xp` must be given if no argument is an array of the card's. None arrives as a null pointer, and a NumPy array without axes, of a
         structured dtype, as a structure by value.
         """
-        xp = xp or array_module(*(a for a in arguments if hasattr(a, "shape") and not isinstance(a, np.ndarray)))
-        kernel = self._module(xp, definitions).get_function(function)
-        kernel(_three(blocks), _three(threads), tuple(map(_argument, arguments)))
+        xp = xp or array_module(*(a for a in arguments if type(a) not in _HOST))
+        key = (function, id(xp), *definitions.items())
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            kernel = self._kernels[key] = self._module(xp, definitions).get_function(function)
+        kernel(_three(blocks), _three(threads), tuple([_NUMBERS[type(a)](a) if type(a) in _NUMBERS else a for a in arguments]))
 
     def _module(self, xp: Any, definitions: Mapping[str, Any]) -> Any:
         key = (id(xp), *sorted(definitions.items()))
@@ -103,11 +109,4 @@ def _text(file: str) -> str:
 
 
 def _three(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    sizes = size if isinstance(size, tuple) else (size,)
-    return (*sizes, *(1 for _ in range(3 - len(sizes))))
-
-
-def _argument(value: Any) -> Any:
-    if isinstance(value, bool):
-        return np.bool_(value)
-    return np.int64(value) if isinstance(value, int) else np.float64(value) if isinstance(value, float) else value
+    return (*size, 1, 1)[:3] if isinstance(size, tuple) else (size, 1, 1)

@@ -42,6 +42,13 @@ class Cupy(pretend.Module):
         host = np.asarray(value, dtype)
         return pretend.Array(np.array(host, order="F" if host.flags.fnc else "C"))
 
+    def where(self, condition: pretend.Array, x: Any, y: Any) -> pretend.Array:
+        """NumPy's, but of bfloat16 CuPy 14.2 has none, and would give float32."""
+        if any(getattr(v, "dtype", np.dtype(bool)).name == "bfloat16" for v in (x, y)):
+            raise TypeError("where() of bfloat16 gives float32 in CuPy 14.2.")
+        found: pretend.Array = super().__getattr__("where")(condition, x, y)
+        return found
+
     def get_default_memory_pool(self) -> Pool:
         """The pool of all arrays."""
         return pool

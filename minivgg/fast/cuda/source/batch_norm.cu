@@ -173,3 +173,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) channel_affine(
     if (k % V == 0) scale_and_shift<V>(x, a, b, y, rows, k);
     else scale_and_shift<1>(x, a, b, y, rows, k);
 }
+
+// running ← keep·running + momentum·batch, the variance times `unbiased`, and one batch more was seen: products and sums are rounded one by
+// one, as the layer's own code rounds them. Six arrays of K numbers, which would take eight launches one by one.
+extern "C" __global__ void __launch_bounds__(THREADS) track(
+    const Wide* mean, const Wide* variance, Wide* running_mean, Wide* running_variance, long long* batches, double momentum, double keep,
+    double unbiased, long long k) {
+    long long i = first();
+    if (i == 0) *batches += 1;
+    if (i >= k) return;
+    running_mean[i] = plus(times(running_mean[i], (Wide)keep), times((Wide)momentum, mean[i]));
+    running_variance[i] = plus(times(running_variance[i], (Wide)keep), times((Wide)momentum, times(variance[i], (Wide)unbiased)));
+}
