@@ -23,11 +23,19 @@ def without_cupy(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "cupy" else real(name, *rest))
 
 
+class Module(SimpleNamespace):
+    """As a module it can be looked up in a table."""
+
+    __hash__ = object.__hash__
+
+
 @pytest.fixture
 def pretend_cupy(monkeypatch):
     """A machine with CuPy whose driver answers as `.available` says, with `.count` cards."""
     runtime = SimpleNamespace(getDeviceCount=lambda: cupy.count)
-    cupy = SimpleNamespace(available=True, count=2, cuda=SimpleNamespace(is_available=lambda: cupy.available, runtime=runtime))
+    linalg = SimpleNamespace(COMPUTE_TYPE_DEFAULT=0, get_compute_type=lambda dtype: 0, set_compute_type=lambda dtype, kind: None)
+    cuda, core = SimpleNamespace(is_available=lambda: cupy.available, runtime=runtime), SimpleNamespace(_routines_linalg=linalg)
+    cupy = Module(available=True, count=2, cuda=cuda, _core=core)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: object())
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     return cupy

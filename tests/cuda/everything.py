@@ -52,10 +52,12 @@ def everything(folder: Path) -> None:
 
 def every_op() -> None:
     """Each op's examples: values and derivatives of two orders in float64, values and gradients in float32 and float16; and a bias in
-    float32 beside images in float16."""
+    float32 beside images in float16; a convolution of images that fill the tiles of the tensor cores."""
     device = mv.Device("cuda")
     shapes = {(1, 8, 4, 4): "float16", (8, 8, 1, 1): "float16", (8,): "float32"}
     ops.conv2d_relu(*(device.full(shape, 1, dtype) for shape, dtype in shapes.items()))
+    x, w = (Tensor(device.full(shape, 1, "float16"), requires_grad=True) for shape in [(1, 8, 12, 12), (8, 8, 3, 3)])
+    ops.conv2d(x, w, padding=1).backward(x.data)
     for cls in [cls for cls in Op.registry if cls.__module__.startswith("minivgg.")]:
         for op, arrays in cls.examples(np.random.default_rng(0)):
             check_backend(op, *arrays, backend="cupy").raise_if_failed()

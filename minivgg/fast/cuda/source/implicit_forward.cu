@@ -140,7 +140,8 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 #pragma unroll
         for (int column = lane / lanes; column < TILE; column += 32 / lanes)
             if (row < p && at.z + column < q && to < k)
-                *reinterpret_cast<uint4*>(y + (((long long)at.x * p + row) * q + at.z + column) * k + to) = *reinterpret_cast<const uint4*>(rows + column * STAGING + out);
+                *reinterpret_cast<uint4*>(y + (((long long)at.x * p + row) * q + at.z + column) * k + to) =
+                    *reinterpret_cast<const uint4*>(rows + column * STAGING + out);
         __syncwarp();
     }
 }
