@@ -123,8 +123,10 @@ def loss(**options: Any) -> Run:
 
 
 def mixture(rng: np.random.Generator) -> tuple[Any, ...]:
-    """Large logits of more classes than a block has threads, with weights for each class."""
-    return 30 * images(rng, 3, 300), rng.random((3, 300))
+    """Logits of more classes than a block has threads, one of them large, with weights for each class."""
+    x = 3 * images(rng, 3, 300)
+    x[0, 7] = 200
+    return x, rng.random((3, 300))
 
 
 def surrounded(place: Place, rng: np.random.Generator, *shape: int) -> tuple[Any, Any]:
@@ -188,7 +190,7 @@ AFFINE_BITS = Case(lambda place, rng: [ops.ChannelAffine()(*(place(images(rng, *
 SUMS, HALF_SUMS = case(ops.ChannelSum(), sums), case(ops.ChannelSum(), lambda rng: (images(rng, 70, 5),), dtype="float16")
 CROSS_ENTROPY, SOFTMAX = case(ops.CrossEntropy(), mixture), case(ops.Softmax(-1), lambda rng: mixture(rng)[:1])
 LOSS = Case(loss(weighted=True, smoothing=0.1), 1e-5)
-FINITE, INFINITE, NORM_OF_ALL = Case(gradients(), 0.0), Case(gradients(bad=np.inf), 0.0), Case(gradients(length=True), 1e-6)
+FINITE, INFINITE, NORM_OF_ALL = Case(gradients(bad=3e38), 0.0), Case(gradients(bad=np.inf), 0.0), Case(gradients(length=True), 1e-6)
 SGD, PAPER = Case(training(), 0.0), Case(training(form="paper", nesterov=True), 0.0)
 GUARDED, SCALED, MANY = Case(training(guard=False), 0.0), Case(training(scale=3.0), 0.0), Case(training(count=121), 0.0)
 ONE_BY_ONE = convolution(3, 5, 6, (5, 7), geometry={"kernel": (1, 1), "padding": (0, 0)}, algorithm="im2col")
@@ -205,6 +207,7 @@ PIECES = convolution(3, 2, 3, (5, 6), algorithm="winograd", settings=((pieces, "
 GROUPS = convolution(2, 1, 1, (33, 30), algorithm="winograd")
 NAN_WINOGRAD = with_nan(2, 3, (5, 6), algorithm="winograd")
 DIRECT = convolution(2, 3, 10, (9, 17), settings=((implicit, "_RESIDENT", 1),))
+UNEVEN = convolution(1, 3, 5, (6, 5), geometry={"padding": (0, 2)})
 NAN_DIRECT = with_nan(2, 3, (5, 6))
 TENSOR = convolution(1, 40, 8, (17, 16), precision="tf32", bound=1e-3, settings=((implicit, "_RESIDENT", 2),))
 HALF = convolution(1, 40, 8, (17, 16), precision="fp16", dtype="float16", bound=1e-3 + 2.0**-11, settings=((implicit, "_RESIDENT", 2),))
