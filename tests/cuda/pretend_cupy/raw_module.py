@@ -129,13 +129,18 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     flags = ["-O1", "-g1", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
     if SANITIZERS:  # -O0 compiles in a third of the time, and nothing wrong is optimised away
         flags += ["-O0", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fsanitize-sections=shim_shared"]
-    first = f"{fibers}{head}" if SANITIZERS else f'#include "{_headers(fibers + head, tuple(f for f in flags if not f.startswith("-D") or f.startswith("-DSHIM_")))}"\n'
+    first = f"{fibers}{head}" if SANITIZERS else f'#include "{_headers(fibers + head, _of_headers(flags))}"\n'
     text = f'{first}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
     return _made("kernel.so", text, flags)
 
 
 def _part(name: str) -> str:
     return (_HERE / f"shim{name}.hpp").read_text()
+
+
+def _of_headers(flags: Iterable[str]) -> tuple[str, ...]:
+    """What compiles the shim's headers, in which the kernels' own definitions do not occur."""
+    return tuple(flag for flag in flags if not flag.startswith("-D") or flag.startswith("-DSHIM_"))
 
 
 @cache

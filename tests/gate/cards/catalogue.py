@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import convolutions, launches, layers, training  # noqa: F401
+from . import columns, implicit, launches, losses, normalisation, rows, training  # noqa: F401
 from .planting import CARD_KERNELS
 
 __all__ = ["CARD_KERNELS"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minivgg.backend.arrays import array_module
-from minivgg.fast.cuda import activation, batch_norm, columns, cross_entropy, implicit, philox, rows, sgd, winograd
+from minivgg.fast.cuda import activation, batch_norm, columns, cross_entropy, implicit, philox, rows, sgd, table, winograd
 
 from . import cases
 from .planting import wrong_launch
@@ -14,7 +14,7 @@ from .witnesses import Case
 
 __all__: list[str] = []
 
-LAYOUT, PARTS, TABLES = rows.layout, implicit._parts, sgd.tables
+LAYOUT, PARTS, TABLES = rows.layout, implicit._parts, table.tables
 
 
 def bug(functions: str, case: Case, attribute: str, *modules: Any) -> Callable[..., Any]:
@@ -27,13 +27,13 @@ def bug(functions: str, case: Case, attribute: str, *modules: Any) -> Callable[.
     return enter
 
 
-@bug("finish_stored_sums", cases.DIRECT, "column_blocks", activation, batch_norm)
+@bug("finish_stored_sums", cases.DIRECT, "column_blocks", rows, activation, batch_norm)
 def second_stage_has_whole_blocks_only(k: int) -> int:
     """⌊K / 8⌋ blocks: the columns left over behind whole blocks are not summed."""
     return max(k // rows.COLUMN_THREADS[0], 1)
 
 
-@bug("add_bias_relu", cases.ONE_BY_ONE, "layout", activation, batch_norm)
+@bug("add_bias_relu", cases.ONE_BY_ONE, "layout", rows, activation, batch_norm)
 def rows_are_counted_in_vectors(x: Any, each: int, most: int) -> Any:
     """The grid is that of whole vectors, though channels are no multiple of 16 bytes and threads take one number each."""
     blocks, (across, high) = LAYOUT(x, each=each, most=most)
@@ -75,7 +75,7 @@ def blocks_end_amid_a_warp(count: int, classes: int) -> Any:
     return count, min(-(-classes // 4), rows.THREADS)
 
 
-@bug("sgd", cases.MANY, "tables", sgd)
+@bug("sgd", cases.MANY, "tables", table, sgd)
 def update_takes_one_launch(entries: Any) -> Iterator[Any]:
     """Of more than 120 parameters only the first 120 are updated."""
     yield next(iter(TABLES(entries)))

@@ -134,15 +134,6 @@ wrong_text(
     "The barrier between two levels of the tree is missing.",
 )
 wrong_text(
-    "squares_forget_half_of_the_threads",
-    "gradients.cu",
-    "squares",
-    cases.NORM_OF_ALL,
-    "int half = 128; half",
-    "int half = 64; half",
-    "The tree begins at 64: the upper half of the threads is not added.",
-)
-wrong_text(
     "philox_multiplies_by_another_number",
     "philox.cu",
     "keep",
@@ -150,15 +141,6 @@ wrong_text(
     "0xCA5A826395121157ull",
     "0xCA5A826395121175ull",
     "Two digits of a multiplier exchanged: random numbers all the same, but not NumPy's.",
-)
-wrong_text(
-    "philox_has_nine_rounds",
-    "philox.cu",
-    "keep",
-    cases.DRAWS,
-    "round < 10",
-    "round < 9",
-    "A round too few.",
 )
 wrong_text(
     "philox_gives_the_high_half_first",
