@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,22 +123,50 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
         f'extern "C" void shim_kinds_{n}(char* out) {{ shim::kinds({n}, out); }}\n'
         for bounds, n in FUNCTIONS.findall(code)
     )
-    fibers, head, matrix, numbers = ((_HERE / f"shim{part}.hpp").read_text() for part in ("_fibers", "", "_matrix", "_numbers"))
+    fibers, head, matrix, numbers = (_part(part) for part in ("_fibers", "", "_matrix", "_numbers"))
     # In a namespace without a name nothing is shared with other modules, and shared memory can have a section of its own.
     before, behind = matrix if "load_four" in code else "", numbers if "half_t" in code else ""
-    text = f'{fibers}{head}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
     flags = ["-O1", "-g1", "-shared", "-fPIC", "-ffp-contract=off", "-w", *options]
     if SANITIZERS:  # -O0 compiles in a third of the time, and nothing wrong is optimised away
         flags += ["-O0", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", "-fsanitize-sections=shim_shared"]
-    folder = _CACHE / hashlib.sha256(repr((text, flags)).encode()).hexdigest()[:24]
-    library = folder / "kernel.so"
-    if not library.exists():
+    first = f"{fibers}{head}" if SANITIZERS else f'#include "{_headers(fibers + head, _of_headers(flags))}"\n'
+    text = f'{first}namespace {{\n{before}\n#line 1 "kernel.cu"\n{code}\n{behind}}}\n{ends}'
+    return _made("kernel.so", text, flags)
+
+
+def _part(name: str) -> str:
+    return (_HERE / f"shim{name}.hpp").read_text()
+
+
+def _of_headers(flags: Iterable[str]) -> tuple[str, ...]:
+    """What compiles the shim's headers, in which the kernels' own definitions do not occur."""
+    return tuple(flag for flag in flags if not flag.startswith("-D") or flag.startswith("-DSHIM_"))
+
+
+@cache
+def _headers(text: str, flags: tuple[str, ...]) -> Path:
+    """The header that all kernels begin with, beside its compiled form: reading it takes a compiler longer than most kernels do. One that
+    knows no such form reads the text."""
+    compiled = _made("shim.hpp.gch", text, (*flags, "-x", "c++-header"))
+    header = compiled.with_suffix("")
+    if not header.exists():
+        written = compiled.with_name(f"{os.getpid()}.hpp")
+        written.write_text(text)
+        written.rename(header)
+    return header
+
+
+def _made(name: str, text: str, flags: Iterable[str]) -> Path:
+    """The file that g++ makes of a text, from the cache if it was made before."""
+    folder = _CACHE / hashlib.sha256(repr((text, [*flags])).encode()).hexdigest()[:24]
+    target = folder / name
+    if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        source, made = folder / f"{os.getpid()}.cpp", folder / f"{os.getpid()}.so"
+        source, made = folder / f"{os.getpid()}.cpp", folder / f"{os.getpid()}.made"
         source.write_text(text)
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # the compiler needs no sanitizer
         done = subprocess.run(["g++", *flags, "-o", str(made), str(source)], capture_output=True, text=True, env=environment)
         if done.returncode:
             raise RuntimeError(f"g++ could not compile a kernel:\n{done.stderr[:4000]}")
-        made.rename(library)
-    return library
+        made.rename(target)
+    return target
