@@ -8,7 +8,7 @@ import pytest
 from minivgg.fast.cuda import activation, rows
 
 EPS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}  # half an ulp of 1
-SHAPES = [(1, 1), (300, 1), (257, 3), (1, 64), (33, 64), (2, 264), (5, 7, 24)]
+SHAPES = [(1, 1), (300, 1), (257, 3), (19, 11), (1, 64), (33, 64), (2, 264), (5, 7, 24)]
 
 
 def numbers(shape, dtype, seed=0):
@@ -57,9 +57,11 @@ def check_sums(found, terms, dtype):
 
 
 def test_sums_of_many_blocks(card, order):
-    """With more rows than one block takes the partial sums of all blocks are added: 64 columns, 4,001 rows, 32 blocks."""
-    x = numbers((4001, 64), "float32")
-    assert rows.layout(x, each=8, most=1 << 10)[0] == (1, 32)
+    """The partial sums of all blocks are added, also of more than the second stage has threads in a column: 4,301 rows, 34 blocks, 32
+    threads."""
+    x = numbers((4301, 64), "float32")
+    assert rows.layout(x, each=8, most=1 << 10)[0] == (1, 34)
+    assert rows.COLUMN_THREADS[1] == 32
     check_sums(activation.channel_sums(card.asarray(x)), x, "float32")
 
 

@@ -7,13 +7,13 @@ import pytest
 
 import minivgg as mv
 from minivgg import ops
-from minivgg.fast.cuda import batch_norm, channel_sum
+from minivgg.fast.cuda import batch_norm, channel_sum, rows
 
 from .pretend_cupy import raw_module
 from .pretend_cupy.raw_module import LAUNCHES
 
 BOUND = {"float16": 2e-3, "float32": 3e-6, "float64": 1e-14}  # of the largest element; half is rounded once, at the end
-SHAPES = [(3, 3, 5, 7), (2, 24, 3, 3), (5, 1, 1, 1), (7, 6), (2, 64, 4)]
+SHAPES = [(3, 3, 5, 7), (2, 24, 3, 3), (5, 1, 1, 1), (7, 6), (3, 11), (2, 64, 4)]
 RNG = np.random.default_rng
 
 
@@ -95,6 +95,18 @@ def test_the_variance_of_numbers_far_from_zero(card):
     assert np.abs(mean.get()[0] - exact.mean(0)[0]) <= 1e-3
     assert variance.get()[0] == pytest.approx(exact.var(0)[0], rel=1e-6)
     assert mean.get()[1] == np.float32(0.1) and variance.get()[1] == 0
+
+
+def test_statistics_and_gradients_of_many_blocks(card):
+    """34 blocks of rows, more than the second stages have threads in a column, 32: all of them count."""
+    x, gamma, beta, gy = batch((17_000, 3), "float32")
+    assert rows.layout(x, **batch_norm._SUMS)[0] == (1, 34)
+    call, expected = ops.BatchNorm(0.1), formulas(x, gamma, beta, gy, 0.1, False)
+    device = [card.asarray(v) for v in (x, gamma, beta, gy)]
+    y = batch_norm.forward(call, *device[:3])
+    found = batch_norm.backward(call, device[3], dict(zip(["x", "gamma"], device, strict=False)), (), [True] * 3)
+    for a, b in zip((y, call.mean, call.variance, *found), expected, strict=True):
+        near(a, b, "float32", 3)
 
 
 def test_an_outlier_in_front_spoils_nothing(card):

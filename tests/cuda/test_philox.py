@@ -43,6 +43,15 @@ def test_draws_go_on_where_the_generator_stands(card, drawn):
     assert same_state(ours, numpys)
 
 
+def test_a_number_equal_to_p_is_kept(card):
+    """p is one of the numbers that are drawn: `>=` keeps it, in each of a block's eight places."""
+    numbers = stream(6, "ties").random(8, dtype=np.float32)
+    for i, p in enumerate(numbers):
+        kept = substituted("draws", card)(card, stream(6, "ties"), (8,), float(p)).get()
+        assert kept[i]
+        assert np.array_equal(kept, numbers >= p)
+
+
 @pytest.mark.parametrize("doubles", range(1, 9))
 def test_draws_go_on_behind_doubles(card, doubles):
     """Doubles take whole 64-bit words; what follows is in the stream's order."""

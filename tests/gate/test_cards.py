@@ -50,9 +50,10 @@ def test_the_catalogue_covers_every_function_of_the_sources() -> None:
 
 def test_a_bug_leaves_when_its_block_ends() -> None:
     """The sources and what was compiled of them are those of before."""
-    before = {p: (p.source(), p._modules) for p in programs}
+    before = {p: (p.source(), p._modules, p._kernels) for p in programs}
     for planted in CARD_KERNELS:
         with in_place(planted):
             changed = {p.file for p in programs if p.source() != before[p][0]}
             assert (changed == {planted.file}) or planted.file.endswith(("cuh", "py"))
-    assert all(p.source() == source and p._modules is modules for p, (source, modules) in before.items())
+            assert not any(p._modules or p._kernels for p in programs if p.file in changed)
+    assert all(p.source() == source and p._modules is modules and p._kernels is kept for p, (source, modules, kept) in before.items())

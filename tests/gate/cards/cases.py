@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minivgg import ops, optim
+from minivgg import nn, ops, optim
 from minivgg.autograd.core import Tensor, grad
 from minivgg.backend.random import stream
 from minivgg.fast import overlay
@@ -86,6 +86,19 @@ def statistics(place: Place, rng: np.random.Generator) -> list[Any]:
     arrays = images(rng, 600, 3) + np.arange(600).reshape(-1, 1) / 100, rng.uniform(0.5, 2, 3), images(rng, 3)
     y, call = ops.BatchNorm(0.1).run(*map(place, arrays))
     return [y, call.mean, call.variance]
+
+
+def tracked(place: Place, rng: np.random.Generator) -> list[Any]:
+    """The running statistics of a layer behind two batches."""
+    layer = nn.BatchNorm2d(3)
+    buffers = layer.running_mean, layer.running_var, layer.num_batches_tracked
+    for buffer in buffers:
+        buffer.data = place(buffer.data.astype("int64" if buffer.data.ndim == 0 else "float64"))
+    for parameter in layer.parameters():
+        parameter.data = place(parameter.data.astype("float64"))
+    for _ in range(2):
+        layer(Tensor(place(2 * images(rng, 3, 3, 2, 3) + 1)))
+    return [buffer.data for buffer in buffers]
 
 
 def batch(channels: int) -> Draw:
@@ -183,7 +196,8 @@ TIES = case(ops.MaxPool2d(ops.Geometry((2, 2), (2, 2))), lambda rng: (ties(rng),
 RELU = Case(rectified, 0.0)
 DROPOUT = case(ops.Dropout(0.3), lambda rng: (images(rng, 5, 7), rng.random((5, 7)) >= 0.3))
 DRAWS, CARRY = Case(dropped, 0.0), Case(carried, 0.0)
-STATISTICS = Case(statistics, 1e-5)
+STATISTICS, TRACKED = Case(statistics, 1e-5), Case(tracked, 1e-5)
+MANY_ROWS = case(ops.BatchNorm(0.1), lambda rng: (images(rng, 17_000, 3) + 0.5, rng.uniform(0.5, 2, 3), images(rng, 3)))
 NORM, NORM_RELU = case(ops.BatchNorm(0.1), batch(3)), case(ops.BatchNormRelu(0.1), batch(4))
 AFFINE_BITS = Case(lambda place, rng: [ops.ChannelAffine()(*(place(images(rng, *s)) for s in ((3, 5, 4, 3), (5,), (5,))))], 0.0)
 SUMS, HALF_SUMS = case(ops.ChannelSum(), sums), case(ops.ChannelSum(), lambda rng: (images(rng, 70, 5),), dtype="float16")

@@ -124,3 +124,48 @@ wrong_text(
     "(g[j] - along_one[j])",
     "The variance's term is missing.",
 )
+wrong_text(
+    "finish_moments_leaves_groups_out",
+    "batch_norm.cu",
+    "finish_moments",
+    cases.MANY_ROWS,
+    "b < blocks; b += blockDim.y)",
+    "b < blocks; b += blocks)",
+    "Each thread joins one pair of moments: those of blocks beyond the 32nd are left out.",
+)
+wrong_text(
+    "finish_gradient_sums_leaves_groups_out",
+    "batch_norm_gradient.cu",
+    "finish_gradient_sums",
+    cases.MANY_ROWS,
+    "b < blocks; b += blockDim.y)",
+    "b < blocks; b += blocks)",
+    "Each thread adds one partial sum: those of blocks beyond the 32nd are left out.",
+)
+wrong_text(
+    "track_keeps_the_biased_variance",
+    "batch_norm.cu",
+    "track",
+    cases.TRACKED,
+    "times(variance[i], (Wide)unbiased)",
+    "variance[i]",
+    "The running variance without m/(m − 1).",
+)
+wrong_text(
+    "track_counts_for_every_channel",
+    "batch_norm.cu",
+    "track",
+    cases.TRACKED,
+    "    if (i == 0) *batches += 1;\n    if (i >= k) return;\n",
+    "    if (i >= k) return;\n    *batches += 1;\n",
+    "Each thread counts the batch, not only the first.",
+)
+wrong_text(
+    "track_writes_beyond_the_channels",
+    "batch_norm.cu",
+    "track",
+    cases.TRACKED,
+    "    if (i >= k) return;\n",
+    "",
+    "The guard for channels that are not there is lost.",
+)

@@ -57,7 +57,8 @@ def wrong_text(name: str, file: str, functions: str, case: Case, right: str, wro
         spoiled = [p for p, source in sources.items() if p.source() != source]
         assert spoiled and set(functions.split()) <= {f for p in spoiled for f in functions_of(p)}, name
         for p in spoiled:  # what was compiled before must not be found, nor what is compiled now be kept
-            patch.setattr(p, "_modules", {})
+            for kept in [key for key, value in vars(p).items() if key.startswith("_") and isinstance(value, dict)]:
+                patch.setattr(p, kept, {})
 
     CARD_KERNELS.append(PlantedCardKernel(name, file, tuple(functions.split()), slip, case, plant))
 
