@@ -23,7 +23,11 @@ from minivgg.testing.strategies import Call, calls, store, stored
 from minivgg.testing.strategies.storage import LAYOUTS
 
 GEOMETRIES = 500
-SERVED = {cls: sorted(phase for c, phase, library in overlay.table if c is cls and library == "numpy") for cls, *_ in overlay.table}
+SERVED = {
+    cls: sorted(phase for c, phase, library in overlay.table if c is cls and library == "numpy")
+    for cls, _, found in overlay.table
+    if found == "numpy"
+}
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def in_a_process(script: str, **environment: str) -> str:
 
 def test_every_kernel_has_large_calls() -> None:
     """The tests below leave no kernel out, and no algorithm."""
-    assert {key[0] for key in overlay.table} == set(CALLS)
+    assert {key[0] for key in overlay.table if key[2] == "numpy"} == set(CALLS)
     problems = [Problem(x.shape[0], x.shape[2:], x.shape[1], w.shape[0], op.windows(w.shape[2:])) for op, (x, w, _) in CALLS[ops.Conv2d]()]
     assert {choose(problem, np.float32) for problem in problems} == set(ALGORITHMS)
 

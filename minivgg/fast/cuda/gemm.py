@@ -4,8 +4,9 @@
            Any other view is copied first. `out` must be contiguous and of the operands' dtype, or the product is made elsewhere and copied.
     3-D    both operands are copied unless contiguous: a transposed batch costs a pass over it. One call multiplies all pairs.
     types  float32 is multiplied strictly, or, in 2-D only, with operands rounded to TF32, where `backend.precision` has set CuPy's switch.
-           Half precision is multiplied exactly and summed in float32; the sum is rounded once. 3-D never uses TF32, so that
-           Winograd's products, whose errors are multiplied by the transforms, are strict in any case.
+           Half precision is multiplied exactly and summed in float32; the sum is rounded once, unless cuBLAS divides a long one
+           among blocks: it may then add up the parts in half precision, which its default mode permits. 3-D never uses TF32, so
+           that Winograd's products, whose errors are multiplied by the transforms, are strict in any case.
 
 Sums are taken in an order that cuBLAS chooses by shapes and types: the same shapes give the same bits, on one card with one version of
 cuBLAS.
