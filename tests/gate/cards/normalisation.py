@@ -53,7 +53,7 @@ wrong_text(
     "m − 1, which belongs to the running variance, in place of m.",
 )
 wrong_text(
-    "batch_norm_adds_eps_outside_the_root",
+    "batch_norm_kernel_adds_eps_outside_the_root",
     "batch_norm.cu",
     "batch_norm",
     cases.NORM,

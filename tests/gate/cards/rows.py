@@ -62,15 +62,6 @@ wrong_text(
     "The sign of what arrives decides, not that of the result.",
 )
 wrong_text(
-    "masked_sums_let_zero_through",
-    "activation.cu",
-    "masked_sums",
-    cases.ONE_BY_ONE,
-    "mask[j] > 0 ? v[j] : 0",
-    "mask[j] >= 0 ? v[j] : 0",
-    "y ≥ 0 in place of y > 0: a rectified y is never negative, so everything passes.",
-)
-wrong_text(
     "second_stage_leaves_groups_out",
     "activation.cu",
     "finish_stored_sums",
@@ -107,15 +98,6 @@ wrong_text(
     "What is left over behind whole vectors is not computed.",
 )
 wrong_text(
-    "relu_loses_nan",
-    "relu.cu",
-    "relu",
-    cases.RELU,
-    "!(m[j] < 0)",
-    "m[j] > 0",
-    "NaN becomes zero.",
-)
-wrong_text(
     "relu_gradient_lets_zero_through",
     "relu.cu",
     "relu_gradient",
@@ -125,7 +107,7 @@ wrong_text(
     "y ≥ 0 in place of y > 0: everything passes.",
 )
 wrong_text(
-    "dropout_forgets_the_scale",
+    "dropout_kernel_forgets_the_scale",
     "dropout.cu",
     "dropout",
     cases.DROPOUT,

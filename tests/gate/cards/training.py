@@ -44,15 +44,6 @@ wrong_text(
     "Gradients of a scaled loss are taken as they are.",
 )
 wrong_text(
-    "sgd_multiplies_by_the_reciprocal",
-    "sgd.cu",
-    "sgd",
-    cases.SCALED,
-    "gradient = gradient / divisor;",
-    "gradient = gradient * (1 / divisor);",
-    "Two roundings in place of one: not the bits of the formula.",
-)
-wrong_text(
     "sgd_rounds_once",
     "sgd.cu",
     "sgd",
@@ -69,15 +60,6 @@ wrong_text(
     "torch ? -times(eta, move) : move",
     "torch ? -times(eta, move) : times(eta, move)",
     "In the paper's form the rate is in the velocity already.",
-)
-wrong_text(
-    "sgd_does_not_keep_the_velocity",
-    "sgd.cu",
-    "sgd",
-    cases.SGD,
-    "                v[i] = stored(velocity);\n",
-    "",
-    "The velocity is used and forgotten.",
 )
 wrong_text(
     "table_goes_on_behind_an_array",
