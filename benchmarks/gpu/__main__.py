@@ -1,7 +1,7 @@
 """`python -m benchmarks.gpu PART … [--out FOLDER] [--dry]`: measure parts; records go to a file as soon as they are there.
 
-PART is card, ceilings, ops or the name of a row (see rows.py). FOLDER gets gpu-<card>-<date>.jsonl, a line for each record, and the same
-name with .md, a page made from all its lines. A part that is cut off leaves what it has measured.
+PART is card, ceilings, ops, algorithms or the name of a row (see rows.py). FOLDER gets gpu-<card>-<date>.jsonl, a line for each
+record, and the same name with .md, a page made from all its lines. A part that is cut off leaves what it has measured.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from measuring.command import Parser, run
 from minivgg.errors import ConfigError, nearest
 from minivgg.files import write_atomically
 
-from . import by_op, ceilings, race
+from . import algorithms, by_op, ceilings, race
 from .card import Place
 from .page import page
 from .rows import ROWS
 
-PARTS = ["card", "ceilings", "ops", *ROWS]
+PARTS = ["card", "ceilings", *ROWS, "ops", "algorithms"]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -60,6 +60,8 @@ def _records(part: str, place: Place) -> Iterator[dict[str, Any]]:
             yield from ceilings.measure(place)
         elif part == "ops":
             yield from by_op.measure(place)
+        elif part == "algorithms":
+            yield from algorithms.measure(place)
         else:
             yield from race.measure(ROWS[part], place)
     except Exception as error:

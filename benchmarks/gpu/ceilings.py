@@ -11,10 +11,12 @@ from minivgg.backend.precision import image_dtype, precision
 
 from .card import Place
 
-__all__ = ["measure"]
+__all__ = ["SQUARE", "copied", "measure", "product"]
 
-# (rows, inner, columns): VGG-16's second convolution of a quarter of the batch, one of the fourth block and one of the fifth.
-_PRODUCTS = [(802_816, 576, 64), (50_176, 4608, 512), (12_544, 4608, 512)]
+SQUARE = (8192, 8192, 8192)  # as large as a product need be to reach the card's rate
+
+# (rows, inner, columns): a square; VGG-16's second convolution of a quarter of the batch, one of the fourth block and one of the fifth.
+_PRODUCTS = [SQUARE, (802_816, 576, 64), (50_176, 4608, 512), (12_544, 4608, 512)]
 
 
 def measure(place: Place) -> Iterator[dict[str, Any]]:
@@ -41,11 +43,6 @@ def _seconds(place: Place, work: Callable[[], Any], repeats: int = 7) -> float:
 
 def _figures(place: Place) -> Iterator[tuple[str, str, Callable[[], float]]]:
     xp = place.cupy
-    count = place.pick(1 << 28, 1 << 10)
-
-    def copied() -> float:
-        a, b = xp.zeros(count, "float32"), xp.zeros(count, "float32")
-        return 8 * count / _seconds(place, lambda: xp.copyto(b, a)) / 1e12
 
     def launched() -> float:
         a, n = xp.zeros(1, "float32"), place.pick(2000, 3)
@@ -56,16 +53,25 @@ def _figures(place: Place) -> Iterator[tuple[str, str, Callable[[], float]]]:
 
         return _seconds(place, many, 3) / n * 1e6
 
-    yield "copy", "TB/s, read and written", copied
+    yield "copy", "TB/s, read and written", lambda: copied(place)
     yield "one launch", "µs", launched
     for name in ("fp32", "tf32", "fp16", "bf16"):
         for m, k, n in [_PRODUCTS[1]] if place.dry else _PRODUCTS:
             sizes = (m, k, n) if not place.dry else (8, 4, 2)
             for form in ("forward", "images' gradient", "weights' gradient"):
-                yield f"{name} {form} {m}×{k}×{n}", "TFLOP/s", lambda name=name, sizes=sizes, form=form: _product(place, name, sizes, form)
+                yield f"{name} {form} {m}×{k}×{n}", "TFLOP/s", lambda name=name, sizes=sizes, form=form: product(place, name, sizes, form)
 
 
-def _product(place: Place, name: str, sizes: tuple[int, int, int], form: str) -> float:
+def copied(place: Place) -> float:
+    """TB/s of a copy of 1 GiB, read and written."""
+    xp, count = place.cupy, place.pick(1 << 28, 1 << 10)
+    a, b = xp.zeros(count, "float32"), xp.zeros(count, "float32")
+    return 8 * count / _seconds(place, lambda: xp.copyto(b, a)) / 1e12
+
+
+def product(place: Place, name: str, sizes: tuple[int, int, int], form: str) -> float:
+    """TFLOP/s of a product of (rows, inner, columns) in the precision `name`: of a layer's "forward", "images' gradient" or
+    "weights' gradient"."""
     xp, (m, k, n) = place.cupy, sizes
     dtype = image_dtype(name)
     with contextlib.ExitStack() as stack:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,14 +25,18 @@ from .card import Place
 __all__ = ["Network"]
 
 
+@lru_cache(maxsize=1)
+def _drawn(job: Job) -> Any:
+    """The network on the host, with weights: VGG-16's 138 million are drawn once, and copied for each contender."""
+    return models.build(job.model, num_classes=job.classes, in_channels=job.channels, image_size=job.size, width=job.width, head=job.head)
+
+
 class Network:
     """One contender: a network with weights of its own, in one precision."""
 
     def __init__(self, job: Job, place: Place, name: str = "fp32") -> None:
         self.place, self.job, self.name = place, job, name
-        self.model: Any = models.build(
-            job.model, num_classes=job.classes, in_channels=job.channels, image_size=job.size, width=job.width, head=job.head
-        ).to("cuda")
+        self.model = copy.deepcopy(_drawn(job)).to("cuda")
 
     def state(self) -> dict[str, Any]:
         """Name → NumPy array."""

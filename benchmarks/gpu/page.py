@@ -11,6 +11,7 @@ from measuring.timing import ratio
 __all__ = ["page"]
 
 Record = dict[str, Any]
+_NEARLY = 1.03  # times that differ by less are equal
 
 
 def page(records: Sequence[Record]) -> str:
@@ -40,7 +41,30 @@ def _table(record: Record) -> str:
         head = (f"of {record['whole'] * 1e3:.2f} ms", "ms", "share")
         sums = [(name, *_share(seconds, record["whole"])) for name, seconds in record["families"]]
         return _rows([head, *lines]) + "\n\nOf all layers together:\n\n" + _rows([head, *sums])
+    if "convolutions" in record:
+        return _convolutions(record)
     return _race(record)
+
+
+def _convolutions(record: Record) -> str:
+    """All passes in a table, behind the layers for which another algorithm than the chosen was faster in all three passes together."""
+    names = list(dict.fromkeys(name for row in record["convolutions"] for name in row["ms"]))
+    head = ("ms", "precision", "pass", *names, "floor", "chosen", "faster")
+    lines, better = [], []
+    for row in record["convolutions"]:
+        ms = row["ms"]
+        best = min(ms, key=lambda name: ms[name], default=None)
+        faster = ""
+        if best is not None and row["chosen"] in ms and ms[best] * _NEARLY < ms[row["chosen"]]:
+            faster = f"{best}, {ms[row['chosen']] / ms[best]:.2f}×"
+        if faster and row["pass"] == "together":
+            better.append(f"- {row['layer']}, {row['precision']}: {row['chosen']} is chosen ({row['why']}); {faster}")
+        times = (f"{ms[name]:.3f}" if name in ms else "–" for name in names)
+        lines.append((row["layer"], row["precision"], row["pass"], *times, f"{row['floor']:.3f}", row["chosen"], faster))
+    rates = ", ".join(f"{name} {rate:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}" for name, rate in record["rates"].items())
+    said = [f"Floors are of these rates: {rates}."]
+    said.append("\n".join(["Faster than what `choice` takes:", "", *better]) if better else "Nothing was faster than what `choice` takes.")
+    return "\n\n".join([*said, _rows([head, *lines]), *record["notes"]])
 
 
 def _share(seconds: float, whole: float) -> tuple[str, str]:

@@ -6,6 +6,8 @@ fp16    autocast with a scaler            bf16    autocast
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,19 @@ FORMATS = {"NCHW": torch.contiguous_format, "channels-last": torch.channels_last
 _HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+@lru_cache(maxsize=1)
+def _drawn(job: Job) -> Any:
+    """The network on the host, with weights, which are drawn once and copied for each contender."""
+    return OnCpu(job).network
+
+
 class Network:
     """One contender: a network with weights of its own, in one precision and memory format."""
 
     def __init__(self, job: Job, dry: bool, name: str = "fp32", form: str = "NCHW") -> None:
         self.place, self.name, self.form = "cpu" if dry else "cuda", name, FORMATS[form]
         self._dry = dry
-        self.network: Any = OnCpu(job).network.to(self.place, memory_format=self.form)
+        self.network: Any = copy.deepcopy(_drawn(job)).to(self.place, memory_format=self.form)
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over minivgg's weights."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .benchmark import StepCost, explain, measure
+from .benchmark import StepCost, measure
 from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
+from .convolutions import explain
 from .decode import read_image
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate

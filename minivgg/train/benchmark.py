@@ -1,17 +1,15 @@
-"""What a training step costs on this machine, and which algorithms its convolutions use."""
+"""What a training step costs on this machine."""
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import nn, ops, optim
+from .. import ops, optim
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..autograd.trace import kept_bytes
@@ -19,10 +17,8 @@ from ..backend import precision as precisions
 from ..backend.clock import Clock
 from ..backend.device import Device, threads
 from ..backend.pool import taken
-from ..errors import ConfigError
-from ..ops.windows import Geometry
 
-__all__ = ["StepCost", "explain", "measure"]
+__all__ = ["StepCost", "measure"]
 
 
 @dataclass(frozen=True)
@@ -106,47 +102,3 @@ def _measure(model: Any, shape: tuple[int, int, int, int], classes: int, steps: 
     place = f"{threads()} threads" if on_cpu else f"{device} in {precisions.current()}"
     each = None if now is None or faults is None or not on_cpu else (now - faults) / steps
     return StepCost(n, place, forward, backward, update, kept, each, None if on_cpu else taken(device))
-
-
-def explain(model: Any, shape: tuple[int, int, int, int]) -> str:
-    """For each convolution of `model` on images of `shape` (N, C, H, W): the algorithm that the cost model chooses, and
-    the milliseconds on one core that it expects of each for a forward pass. Nothing is timed.
-    """
-    if importlib.util.find_spec("minivgg.fast") is None:
-        raise ConfigError("there are no kernels to choose from: the folder minivgg/fast is missing.")
-    from ..fast.cpu import choice
-    from ..fast.problem import Problem
-
-    rows: list[list[str]] = []
-
-    def watch(path: str, layer: Any) -> Callable[..., None]:
-        def hook(_: Any, inputs: tuple[Any, ...], y: Any) -> None:
-            g = Geometry(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-            problem = Problem(shape[0], tuple(inputs[0].shape[2:]), layer.in_channels, layer.out_channels, g)
-            kernel, title = "×".join(map(str, g.kernel)), f"{layer.in_channels} → {layer.out_channels}"
-            size = "×".join(map(str, problem.size))
-            if layer.groups > 1:
-                rows.append([path, size, title, kernel, "the op's own", *["–"] * 4, f"{layer.groups} groups"])
-                return
-            price = choice.costs(problem)
-            why = choice.refusal(problem)
-            expected = [f"{price[name] / 1e6:.1f}" if name in price else "–" for name in choice.ALGORITHMS]
-            rows.append([path, size, title, kernel, choice.choose(problem, np.float32), *expected, f"no Winograd: {why}" if why else ""])
-
-        return hook
-
-    convolutions = [(path, m) for path, m in model.named_modules() if isinstance(m, nn.Conv2d)]
-    remove = [m.register_forward_hook(watch(path, m)) for path, m in convolutions]
-    try:
-        nn.summary(model, (1, *shape[1:]))
-    finally:
-        for undo in remove:
-            undo()
-    table = [["layer", "image", "channels", "kernel", "algorithm", *choice.ALGORITHMS, ""], *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = [
-        "  ".join(cell.rjust(w) if 5 <= i < 9 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in table
-    ]
-    note = f"Batch of {shape[0]}; expected milliseconds of a forward pass on one core, by the model in fast/cpu/choice.py; float32."
-    return "\n".join([*lines, note])

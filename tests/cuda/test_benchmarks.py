@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import minivgg
 from minivgg import cli, models
 from minivgg.data import Loader
 from minivgg.train import TrainConfig, measure, throughput
@@ -63,6 +64,27 @@ def test_summary_needs_no_card(capsys):
     assert re.fullmatch(r"\d+ images fit 1\.1 GB, of which 1\.07 GB are left to driver and libraries\.", last)
 
 
+def test_explain_needs_no_card(capsys):
+    """--explain --device cuda without CuPy: a line for each convolution, with what the card would choose in the precision, and the rule;
+    an algorithm that is forced holds, or is refused with the layer."""
+    command = ["bench", "vgg16_1x1", "--image-size", "224", "--batch-size", "64", "--explain", "--device", "cuda:1"]
+    found = {}
+    for precision in ("fp32", "tf32", "fp16"):
+        assert cli.run([*command, "--precision", precision]) == 0
+        head, *rows, note = capsys.readouterr().out.splitlines()
+        assert head.split() == ["layer", "image", "channels", "kernel", "algorithm", "because"] and f"in {precision} on a card" in note
+        assert rows[0].split()[:6] == ["features.0", "224×224", "3", "→", "64", "3×3"] and all("  " in row[40:] for row in rows)
+        found[precision] = [row.split()[6] for row in rows]
+    assert found["fp32"] == ["implicit", *["winograd"] * 5, "im2col", "winograd", "winograd", "im2col", "winograd", "winograd", "im2col"]
+    assert found["tf32"] == found["fp16"] == ["implicit"] * 4 + ["im2col"] * 9
+    with minivgg.conv_algorithm("implicit"):
+        assert cli.run(command) == 2
+        error = capsys.readouterr().err
+        assert "its kernel is 1×1" in error and "of layer features.14" in error
+        assert cli.run(["bench", "vgg11", "--image-size", "32", *_TINY, "--explain", "--device", "cuda", "--precision", "fp16"]) == 0
+        assert capsys.readouterr().out.count(" implicit ") == 8
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -73,7 +95,9 @@ def test_summary_needs_no_card(capsys):
         (["summary", "vgg11", "--device", "cuda", "--precision", "fp8"], "fp8"),
         (["bench", "vgg11", "--device", "cuda"], "cannot be used"),
         (["bench", "vgg11", "--precision", "fp16"], "needs a card"),
-        (["bench", "vgg11", "--explain", "--device", "cuda"], "leave out --device"),
+        (["bench", "vgg11", "--explain", "--precision", "fp16"], "needs a card"),
+        (["bench", "vgg11", "--explain", "--device", "cuda", "--precision", "fp8"], "fp8"),
+        (["bench", "vgg11", "--explain", "--device", "gpu"], 'unknown device "gpu"'),
         (["train", "--benchmark", "--device", "cpu", "--gpu-memory", "1GB"], "but the device is the CPU"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -119,6 +119,16 @@ def test_the_implicit_product_serves_narrow_layers_on_tensor_cores(card):
         assert choice.choose(narrow, "float32") is winograd
 
 
+def test_the_implicit_product_does_all_the_work_where_it_is_forced(card):
+    """A float32 layer that would be Winograd's: values and gradients by the kernels without columns, equal to the definition."""
+    drawn = Case(problem((5, 5), 16, 16), "float32")
+    LAUNCHES.clear()
+    with mv.conv_algorithm("implicit"):
+        found = on_card(drawn, relu=False)
+    assert {name for name in LAUNCHES if "sums" not in name} == {"direct_forward", "direct_weight", "sum_parts"}
+    assert max(errors(found[:3], [drawn.naive()[0] + drawn.b, *drawn.naive()[1:]])) <= 4e-6
+
+
 def test_the_workspace_is_that_of_the_chosen_algorithm():
     """A bounded number of bytes: pieces of columns, transforms, or partial sums of the filters' gradient."""
     narrow, wide = problem((16, 16), 32, 64), problem((8, 8), 32, 256)
@@ -128,18 +138,23 @@ def test_the_workspace_is_that_of_the_chosen_algorithm():
 
 
 @pytest.mark.parametrize(
-    ("case", "dtype", "why"),
+    ("name", "case", "dtype", "why"),
     [
-        (problem((9, 9), 16, 16, stride=(2, 2)), "float32", "its stride is 2×2, not 1×1"),
-        (problem((9, 9), 16, 16, padding=(3, 1)), "float32", r"its padding is \(3, 1\)"),
-        (problem((9, 9), 16, 16), "float16", "the images are float16"),
+        ("winograd", problem((9, 9), 16, 16, stride=(2, 2)), "float32", "its stride is 2×2, not 1×1"),
+        ("winograd", problem((9, 9), 16, 16, padding=(3, 1)), "float32", r"its padding is \(3, 1\)"),
+        ("winograd", problem((9, 9), 16, 16), "float16", "the images are float16"),
+        ("implicit", problem((9, 9), 16, 16, kernel=(1, 1)), "float16", "its kernel is 1×1, not 3×3"),
+        ("implicit", problem((9, 9), 16, 16), "float64", "the images are float64"),
+        ("implicit", problem((1 << 15, 1 << 15), 2, 2), "float32", "one image or the filters have 2³¹ numbers or more"),
     ],
 )
-def test_an_algorithm_can_be_forced(case, dtype, why):
+def test_an_algorithm_can_be_forced(name, case, dtype, why):
     """`conv_algorithm` holds for cards, too, and says what can't be done."""
+    with mv.conv_algorithm(name):
+        assert choice.choose(problem((9, 9), 1, 1, padding=(2, 2)), "float32") is choice.ALGORITHMS[name]
+        with pytest.raises(ConfigError, match=f'conv_algorithm="{name}" needs 3×3 .* but {why}'):
+            choice.choose(case, dtype)
     with mv.conv_algorithm("winograd"):
         assert choice.choose(problem((9, 9), 1, 1), "float64") is winograd
-        with pytest.raises(ConfigError, match=why):
-            choice.choose(case, dtype)
     with mv.conv_algorithm("im2col"):
         assert choice.explain(problem((9, 9), 64, 64), "float32") == ("im2col", "conv_algorithm asks for it")

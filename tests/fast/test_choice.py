@@ -114,6 +114,14 @@ def test_winograd_refuses_what_it_cannot_serve(kernel: int, options: dict[str, A
     assert any("Conv2d(stride=" in note and "of layer 0" in note for note in refused.value.__notes__)
 
 
+def test_the_implicit_product_is_not_there_on_the_cpu() -> None:
+    """Forced for a shape that a card would serve: ConfigError that says so, forward and in the model of costs."""
+    with mv.conv_algorithm("implicit"):
+        for ask in (lambda: choice.choose(problem(*VGG[0]), np.float32), lambda: ops.conv2d(*small(), padding=1)):
+            with pytest.raises(ConfigError, match="on cards only, and these arrays are on the CPU"):
+                ask()
+
+
 @pytest.mark.parametrize("shape", VGG)
 def test_float64_never_takes_winograd_by_itself(shape: tuple[int, int, int, int]) -> None:
     """Not even where the model of costs says that it would be the cheapest: in float64 someone checks gradients."""
@@ -124,7 +132,7 @@ def test_float64_never_takes_winograd_by_itself(shape: tuple[int, int, int, int]
 def test_an_unknown_name_is_refused_at_once(name: Any) -> None:
     """ConfigError with the valid names, before the block begins."""
     before = list(choice._setting)
-    with pytest.raises(ConfigError, match="Valid: auto, im2col, winograd"), mv.conv_algorithm(name):
+    with pytest.raises(ConfigError, match="Valid: auto, im2col, implicit, winograd"), mv.conv_algorithm(name):
         pytest.fail("the block must not be entered")
     assert choice._setting == before
 
@@ -152,7 +160,7 @@ def test_a_bad_value_in_the_environment_is_a_clear_error() -> None:
     done = in_a_process("fast")
     assert done.returncode == 1 and not done.stdout
     last = done.stderr.strip().splitlines()[-1]
-    assert "ConfigError" in last and "'fast'" in last and "Valid: auto, im2col, winograd" in last
+    assert "ConfigError" in last and "'fast'" in last and "Valid: auto, im2col, implicit, winograd" in last
 
 
 @pytest.mark.parametrize("setting", ["auto", "im2col", "winograd"])

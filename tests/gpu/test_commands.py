@@ -54,7 +54,7 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def test_training_on_a_card_ends_where_the_cpu_does(card: Card, minivgg: Callable[..., str], tmp_path: Path) -> None:
-    """Two epochs with batch norm, dropout, mirroring and a schedule: losses within 1e-4, float32 NumPy arrays in the checkpoint,
+    """Two epochs with batch norm, dropout, mirroring and a schedule: losses within 1e-3, float32 NumPy arrays in the checkpoint,
     names and shapes of the CPU's, values within a tenth of each array's largest (a rectifier that flips by rounding moves whole layers)."""
     rows, states = {}, {}
     for device in ("cpu", "cuda"):
@@ -63,7 +63,7 @@ def test_training_on_a_card_ends_where_the_cpu_does(card: Card, minivgg: Callabl
         rows[device] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         states[device] = state(folder)
     for ours, theirs in zip(rows["cuda"], rows["cpu"], strict=True):
-        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-4)
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=3e-2)
     assert list(states["cuda"]) == list(states["cpu"])
     for name, array in states["cuda"].items():

@@ -47,14 +47,14 @@ class Losses(Observer):
 
 
 def test_first_losses_are_the_cpus(card: Card, config: Callable[..., TrainConfig]) -> None:
-    """The default job's first steps, with dropout: losses to 1e-5 at first, and their mean over the epoch to 1 %."""
+    """The default job's first steps, with dropout: losses to 1e-4 at first, and their mean over the epoch to 1 %."""
     curves = {}
     for device in ("cpu", "cuda"):
         seen = Losses()
         made = train(config(device=device, head="paper", val_split=0.1), observer=seen)
         curves[device] = seen.each(config().batch_size), made.rows[0]["train_loss"]
     early = 3
-    assert np.abs(curves["cuda"][0] / curves["cpu"][0] - 1)[:early].max() <= 1e-5
+    assert np.abs(curves["cuda"][0] / curves["cpu"][0] - 1)[:early].max() <= 1e-4
     assert curves["cuda"][1] == pytest.approx(curves["cpu"][1], rel=1e-2)
 
 

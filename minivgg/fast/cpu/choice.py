@@ -9,7 +9,8 @@ An algorithm's cost is a sum of products (multiply-adds of matrix products, at t
 are moved or transformed besides. The prices were measured on one core (Zen 4); their ratios, which is all that a choice
 needs, hold on others well enough. In float64 only the direct ones are considered: there someone checks gradients.
 
-`conv_algorithm("winograd")` forces the choice within a block: "im2col", "winograd" (the cheaper of the two), or "auto".
+`conv_algorithm("winograd")` forces the choice within a block: "im2col", "winograd" (the cheaper of the two), or "auto". "implicit" is
+there on cards only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from . import taps
 __all__ = ["ALGORITHMS", "choose", "conv_algorithm", "costs", "refusal", "setting"]
 
 ALGORITHMS = ("im2col", "taps", "winograd4", "winograd2")
-_SETTINGS = ("auto", "im2col", "winograd")
+_SETTINGS = ("auto", "im2col", "winograd", "implicit")
 
 # Nanoseconds on one core.
 _MULTIPLY_ADD = 0.021  # in a matrix product
@@ -44,11 +45,12 @@ _setting = [os.environ.get("MINIVGG_CONV_ALGORITHM") or "auto"]
 
 @contextmanager
 def conv_algorithm(name: str) -> Iterator[None]:
-    """Let convolutions in this block, in all threads, use "im2col", "winograd" or what is cheapest ("auto", the default).
+    """Let convolutions in this block, in all threads, use "im2col", "winograd", "implicit" or what is cheapest ("auto", the default).
 
     With "winograd" a convolution that is not 3×3 with stride 1 and dilation 1 raises ConfigError; float64 is served, too; on a card half
-    precision and padding beyond 2 are not. The block should
-    hold forward and backward pass. MINIVGG_CONV_ALGORITHM sets it for a process. Raises ConfigError for another name.
+    precision and padding beyond 2 are not. "implicit", on cards only, serves the same shapes with any padding, but not float64; on the CPU
+    it raises ConfigError. The block should hold forward and backward pass. MINIVGG_CONV_ALGORITHM sets it for a process. Raises
+    ConfigError for another name.
     """
     before, _setting[0] = _setting[0], _checked(name)
     try:
@@ -59,17 +61,17 @@ def conv_algorithm(name: str) -> Iterator[None]:
 
 def _checked(name: str, what: str = "conv_algorithm") -> str:
     if name not in _SETTINGS:
-        raise ConfigError(f'{what} must be "auto", "im2col" or "winograd", but is {name!r}: {nearest(str(name), _SETTINGS)}')
+        raise ConfigError(f'{what} must be "auto", "im2col", "winograd" or "implicit", but is {name!r}: {nearest(str(name), _SETTINGS)}')
     return name
 
 
 def setting() -> str:
-    """What is asked for: "auto", "im2col" or "winograd". Raises ConfigError if the environment names another."""
+    """What is asked for: "auto", "im2col", "winograd" or "implicit". Raises ConfigError if the environment names another."""
     return _checked(_setting[0], "MINIVGG_CONV_ALGORITHM")
 
 
 def refusal(problem: Problem) -> str | None:
-    """Why Winograd's algorithm can't serve a convolution, or None if it can."""
+    """Why an algorithm for 3×3 filters with stride 1 can't serve a convolution, or None if it can."""
     g = problem.geometry
     for what, value, wanted in (("kernel", g.kernel, 3), ("stride", g.stride, 1), ("dilation", g.dilation, 1)):
         if value != (wanted, wanted):
@@ -94,8 +96,12 @@ def costs(problem: Problem) -> dict[str, float]:
 
 
 def choose(problem: Problem, dtype: Any) -> str:
-    """The algorithm's name. Raises ConfigError if one is forced that can't serve the shape."""
+    """The algorithm's name. Raises ConfigError if one is forced that can't serve the shape, or is not there on a CPU."""
     forced = setting()
+    if forced == "implicit":
+        raise ConfigError(
+            'conv_algorithm="implicit" is there on cards only, and these arrays are on the CPU. Use "auto", "im2col" or "winograd" here.'
+        )
     if forced == "winograd" and (why := refusal(problem)) is not None:
         raise ConfigError(
             f'conv_algorithm="winograd" needs 3×3 kernels with stride 1 and dilation 1, but {why}. Use "auto" for this network.'

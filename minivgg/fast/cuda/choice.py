@@ -10,7 +10,8 @@
                channels, whose columns can't be moved in full lines and are read in the time that the products take
     im2col     everything else: all geometries, all types, float64, where someone checks gradients
 
-No number here was measured: they are data sheets'. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force "im2col" or "winograd", as on the CPU.
+No number here was measured: they are data sheets'. On a card `python -m benchmarks.gpu algorithms` measures every algorithm on every
+layer of a VGG, and marks where another one than the chosen was faster. `conv_algorithm` and MINIVGG_CONV_ALGORITHM force one of the three.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ __all__ = ["ALGORITHMS", "choose", "explain", "workspace"]
 
 ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd, "implicit": implicit}
 
+_NEEDS = {"winograd": " and padding up to 2, in float32 or float64", "implicit": " and images in float32 or half precision"}
+_TYPES = {"winograd": ("float32", "float64"), "implicit": ("float32", "float16", "bfloat16")}
 _WINOGRAD_CHANNELS = 16  # with fewer, transforms take longer than products
 _NARROW = 128  # filters and channels
 _FEW = 4  # channels
@@ -53,10 +56,10 @@ def explain(problem: Problem, dtype: Any) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str, str]:
-    if forced == "winograd" and (why := _refusal(problem, dtype)) is not None:
+    if forced in _NEEDS and (why := _refusal(problem, dtype, forced)) is not None:
         raise ConfigError(
-            'conv_algorithm="winograd" needs 3×3 kernels with stride 1, dilation 1 and padding up to 2, in float32 or float64, '
-            f'but {why}. Use "auto" for this network.'
+            f'conv_algorithm="{forced}" needs 3×3 kernels with stride 1, dilation 1{_NEEDS[forced]}, but {why}. '
+            'Use "auto" for this network.'
         )
     if forced != "auto":
         return forced, "conv_algorithm asks for it"
@@ -74,8 +77,10 @@ def _explain(problem: Problem, dtype: str, mode: str, forced: str) -> tuple[str,
     return "im2col", "products take longer than columns, or nothing else serves"
 
 
-def _refusal(problem: Problem, dtype: str) -> str | None:
-    """Why Winograd's algorithm can't serve, or None if it can."""
-    if (why := refusal(problem)) is not None or winograd.serves(problem, dtype):
+def _refusal(problem: Problem, dtype: str, name: str) -> str | None:
+    """Why Winograd's algorithm or the implicit product can't serve, or None if it can."""
+    if (why := refusal(problem)) is not None or ALGORITHMS[name].serves(problem, dtype):
         return why
-    return f"the images are {dtype}" if dtype not in ("float32", "float64") else f"its padding is {problem.geometry.padding}"
+    if dtype not in _TYPES[name]:
+        return f"the images are {dtype}"
+    return f"its padding is {problem.geometry.padding}" if name == "winograd" else "one image or the filters have 2³¹ numbers or more"
