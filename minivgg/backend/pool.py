@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from .device import Device
 
-__all__ = ["bytes_of", "limit", "limited", "taken"]
+__all__ = ["allowed", "bytes_of", "limit", "limited", "taken"]
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -26,21 +26,27 @@ def bytes_of(text: str, whole: int = 0) -> int:
     return int(size)
 
 
-@contextmanager
-def limited(device: Device, text: str) -> Iterator[None]:
-    """In this block CuPy's pool takes no more of the card than `text` says ("20GB", "50%"; "" changes nothing); beyond it MemoryError.
-
-    Raises ConfigError if it is no amount of memory, or the device is a CPU.
-    """
+def allowed(device: Device, text: str) -> int:
+    """The bytes of the card that `text` allows ("20GB", "50%"), 0 if it is empty. Raises ConfigError if it is no amount of memory, or
+    the device is a CPU."""
     if not text:
-        yield
-        return
+        return 0
     if device.kind == "cpu":
         raise ConfigError(f"gpu_memory = {text!r} limits a card's memory, but the device is the CPU. Leave it out, or choose a card.")
+    return bytes_of(text, device.memory()[1])
+
+
+@contextmanager
+def limited(device: Device, text: str) -> Iterator[None]:
+    """In this block CuPy's pool takes no more of the card than `text` allows (see `allowed`; "" changes nothing); beyond it MemoryError."""
+    most = allowed(device, text)
+    if not most:
+        yield
+        return
     with device.use():
         pool = device.xp.get_default_memory_pool()
         before = pool.get_limit()
-        pool.set_limit(size=bytes_of(text, device.memory()[1]))
+        pool.set_limit(size=most)
     try:
         yield
     finally:

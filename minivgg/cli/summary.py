@@ -33,13 +33,13 @@ def command(model: str, device: str, batch_size: int, training: bool, precision:
     if kind == "cpu" and (memory or precision != "fp32"):
         raise ConfigError("--memory and --precision tell of a card: add --device cuda.")
     built = models.build(model, **options)
+    card = _card(device, memory, batch_size, training, model=model, precision=precision, **options) if kind == "cuda" else ""
     click.echo(models.drawing(built))
     click.echo()
     size, channels = options["image_size"], options["in_channels"]
     click.echo(str(models.summary(built, (1, channels, size, size))))
-    if kind == "cuda":
-        click.echo()
-        click.echo(_card(device, memory, batch_size, training, model=model, precision=precision, **options))
+    if card:
+        click.echo(f"\n{card}")
 
 
 def _card(device: str, memory: str | None, batch: int, training: bool, num_classes: int, in_channels: int, **options: Any) -> str:

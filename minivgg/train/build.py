@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import data, models, optim
 from ..backend.device import Device
+from ..backend.pool import allowed
 from ..backend.precision import check
 from ..errors import ConfigError, DataError
 from .config import TrainConfig
@@ -50,6 +51,7 @@ def build_job(config: TrainConfig) -> Job:
     """
     device = Device(config.device)
     check(config.precision, device)
+    allowed(device, config.gpu_memory)
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
     whole, test = data.load(source or None)

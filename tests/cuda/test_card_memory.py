@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,8 @@ def test_no_amounts_of_memory(text):
 
 
 def test_a_cpu_has_no_such_limit(config):
-    """gpu_memory on the CPU is refused, not ignored."""
+    """gpu_memory on the CPU is refused, not ignored, before a run folder is made."""
+    refused = config(gpu_memory="1GB")
     with pytest.raises(ConfigError, match="but the device is the CPU"):
-        train(config(gpu_memory="1GB"))
+        train(refused)
+    assert not Path(refused.out).exists()
