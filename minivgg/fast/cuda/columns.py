@@ -7,8 +7,8 @@
 
 Columns are made by kernels (columns.cu) for as many images as fit the workspace; a 1×1 kernel with stride 1 needs none. The products are
 2-D, so that they run in TF32 or half precision where that is wanted. Bytes of columns: written once and read once, 2·R·S·C numbers
-a window, for 2·R·S·C·K operations: with R·S·C·K operations a byte growing with K, the products are the larger part from some hundred
-filters on (see `choice`).
+a window, for 2·R·S·C·K operations: K operations a number, so that the products are the larger part from some hundred filters on
+(see `choice`).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from ...backend.arrays import Array, array_module
 from ...backend.precision import current
 from ...ops.windows import Geometry
 from ..problem import Problem
+from .columns import flipped
 from .program import Program, grid, stored_type
 
 __all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient", "workspace"]
@@ -67,9 +68,9 @@ def forward(images: Array, filters: Array, problem: Problem, bias: Array | None 
 
 def image_gradient(gy: Array, filters: Array, problem: Problem) -> Array:
     """gx (N, H, W, C) of a contiguous gradient gy (N, P, Q, K): gy, padded by 2 − padding, convolved with the filters turned by 180°."""
-    xp, (top, left) = array_module(gy), problem.geometry.padding
-    gx = xp.empty((problem.n, *problem.size, problem.c), gy.dtype)
-    _convolve(gy, xp.ascontiguousarray(filters[::-1, ::-1].transpose(0, 1, 3, 2)), None, gx, (2 - top, 2 - left), False)
+    top, left = problem.geometry.padding
+    gx = array_module(gy).empty((problem.n, *problem.size, problem.c), gy.dtype)
+    _convolve(gy, flipped(filters), None, gx, (2 - top, 2 - left), False)
     return gx
 
 
