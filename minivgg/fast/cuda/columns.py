@@ -23,24 +23,13 @@ from ...ops.windows import Geometry
 from ..problem import Problem
 from . import activation
 from .gemm import product
-from .pieces import largest, pieces
+from .pieces import pieces
 from .program import FLOATS, Program, grid, stored_type
 
-__all__ = ["forward", "image_gradient", "serves", "turned", "weight_gradient", "workspace"]
+__all__ = ["flipped", "forward", "image_gradient", "turned", "weight_gradient"]
 
 _PROGRAM = Program("columns.cu", STORED=FLOATS)
 _VECTOR = 16  # bytes that a thread moves at once, where channels allow
-
-
-def serves(problem: Problem, dtype: Any) -> bool:
-    """Whether this algorithm can convolve: it always can."""
-    return True
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes of columns at a time, at most, in a forward pass or either gradient."""
-    image = max(_bytes(problem, dtype), _bytes(turned(problem) or problem, dtype))
-    return largest(problem.n, image) * image
 
 
 def forward(x: Array, w: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:

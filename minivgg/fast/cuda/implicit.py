@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ...backend.arrays import Array, array_module
 from ...backend.precision import current
 from ...ops.windows import Geometry
@@ -30,7 +28,7 @@ from ..problem import Problem
 from .columns import flipped
 from .program import Program, grid, stored_type
 
-__all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient", "workspace"]
+__all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient"]
 
 _STORED = ("float", "half_t", "bfloat_t")
 _FORWARD = Program("implicit_forward.cu", STORED=_STORED)
@@ -87,12 +85,6 @@ def weight_gradient(gy: Array, images: Array, problem: Problem) -> Array:
     program.launch(function, (parts, blocks), 192, *arrays, *numbers, STORED=stored_type(images))
     _SUM.launch("sum_parts", grid(gw.size), 256, sums, gw, partial, gw.size, STORED=stored_type(gw))
     return gw
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes beside the results, at most, in a forward pass or either gradient: partial sums of the filters' gradient, or turned filters."""
-    filters, itemsize = problem.geometry.size * problem.c * problem.k, np.dtype(dtype).itemsize
-    return int(filters * max(4 * _parts(problem, itemsize)[2], itemsize))
 
 
 def _parts(problem: Problem, itemsize: int) -> tuple[int, int, int]:
