@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ConfigError, DeviceError
 from .arrays import Array, array_module, to_numpy
 from .layout import outer_first
-from .precision import settle_once
+from .tf32 import settle_once
 
 __all__ = ["Device", "threads"]
 
