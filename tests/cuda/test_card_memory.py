@@ -146,7 +146,7 @@ def test_amounts_of_memory(text, size):
     assert pool.bytes_of(text, 10_000) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20TB", "101%", "0", "twenty", "1GB2"])
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20TB", "101%", "0", "twenty", "1GB2", "9" * 400 + "GB"])
 def test_no_amounts_of_memory(text):
     """ConfigError with an example."""
     with pytest.raises(ConfigError, match=r'such as "20GB"'):
