@@ -51,9 +51,8 @@ def command(data: str | None, file: str | None, resume: str | None, dry_run: boo
     for name, value in {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"]}.items():
         if value == "":
             raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
-    unlike = [name for name, value in {"--dry-run": dry_run, "--benchmark": benchmark, "--resume": resume}.items() if value]
-    if benchmark and len(unlike) > 1:
-        raise click.UsageError(f"{' and '.join(unlike)} exclude each other: --benchmark begins a new run. Leave one out.")
+    if benchmark and resume:
+        raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
     layers = [train.read_config_file(file)] if file else []
     if resume not in (None, "auto"):

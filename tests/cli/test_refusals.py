@@ -64,7 +64,6 @@ def test_changed_images_are_not_evaluated_as_if_they_were_the_same(place: Path, 
         (["summary", "vgg11", "--device", "cuda:x"], 2, "--device must be"),
         (["summary", "vgg11", "--device", "cuda", "--memory", "9" * 400 + "GB"], 2, "expected an amount of memory"),
         (["train", "--benchmark", "--resume"], 2, "--benchmark and --resume exclude each other"),
-        (["train", "--benchmark", "--dry-run"], 2, "--dry-run and --benchmark exclude each other"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
