@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.arrays import array_module, as_array, owner
+from ..backend.arrays import array_module, as_array, beside, owner
 from ..errors import GraphError, ShapeError
 from . import mode
 from .broadcasting import BroadcastTo, Cast, SumTo, broadcast_to, cast, sum_to
@@ -155,7 +155,7 @@ def _seed(y: Tensor, gy: Any, record: bool) -> Any:
         gy = array_module(y.data).ones_like(y.data)
     elif not isinstance(gy, Tensor):
         gy = as_array(gy, None if hasattr(gy, "dtype") else y.dtype)
-    if gy.shape != y.shape:
+    if beside(y.data, gy.data if isinstance(gy, Tensor) else gy).shape != y.shape:
         raise ShapeError(f"gy must have y's shape {y.shape}, but has {gy.shape}.")
     if isinstance(gy, Tensor):
         return gy if record else gy.data

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..backend.arrays import Array, as_array, is_float, owner, to_numpy
+from ..backend.arrays import Array, as_array, beside, is_float, owner, to_numpy
 from ..backend.device import Device
 from ..errors import GraphError
 from . import mode
@@ -142,7 +142,7 @@ class Tensor:
             )
         if mode.state.recording and isinstance(value, Tensor) and value.node is not None:
             raise GraphError("a written value gets no gradient. Use where() or concatenate(), or write value.detach().")
-        self._data[key] = value._data if isinstance(value, Tensor) else value
+        self._data[key] = beside(self._data, value._data if isinstance(value, Tensor) else value)
         self.version[0] += 1
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:

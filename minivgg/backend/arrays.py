@@ -20,6 +20,7 @@ __all__ = [
     "any_without_waiting",
     "array_module",
     "as_array",
+    "beside",
     "float_dtype",
     "is_float",
     "libraries",
@@ -91,12 +92,21 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     """
     if isinstance(data, np.generic):
         data = np.asarray(data)
+    if dtype is not None:
+        dtype = _dtype(dtype)
     if type(data) in _modules or not isinstance(data, (bool, int, float, list, tuple)):
         if array_module(data) is np and not isinstance(data, np.ndarray):
             raise DeviceError(f"expected an array, a number or a list of numbers, but got {type(data).__name__}.")
         return data if dtype is None else data.astype(dtype, copy=False)
     array = np.asarray(data, dtype)
     return array.astype(np.float32) if dtype is None and array.dtype == np.float64 else array
+
+
+def beside(array: Array, value: Any) -> Any:
+    """`value`, which is about to meet `array`. Raises DeviceError if it is an array that lives elsewhere."""
+    if hasattr(value, "dtype"):
+        array_module(array, value)
+    return value
 
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:
@@ -114,6 +124,15 @@ def owner(array: Array) -> Any:
 def any_without_waiting(flags: Array) -> bool:
     """Whether any is true, where the answer is at hand; for a device's array, which would have to be waited for, False."""
     return array_module(flags) is np and bool(flags.any())
+
+
+def _dtype(name: Any) -> Any:
+    try:
+        return np.dtype(name)
+    except TypeError:
+        raise ConfigError(
+            f"dtype={name!r} is unknown. NumPy's are float32, float64, float16, int64, …; for bfloat16 `import ml_dtypes` first."
+        ) from None
 
 
 def float_dtype(name: Any) -> Any:

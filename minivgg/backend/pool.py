@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ def bytes_of(text: str, whole: int = 0) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|[kmg]i?b)?", text.strip().lower())
     unit = match[2] or "" if match else ""
     size = 0.0 if match is None else float(match[1]) * (whole / 100 if unit == "%" else _UNITS[unit])
-    if size < 1 or (unit == "%" and size > whole):
+    if not 1 <= size < math.inf or (unit == "%" and size > whole):
         share = ', or a share such as "50%"' if whole else ""
         raise ConfigError(f'expected an amount of memory such as "20GB" or "512MiB"{share}, but got {text!r}.')
     return int(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ __all__ = ["command"]
 @click.option("--width", type=float, default=1.0, show_default=True, help="Factor on the number of filters.")
 @click.option("--head", type=click.Choice(["paper", "linear"]), default="paper", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cuda: what a step needs of a card's memory, which need not be here.")
-@click.option("--batch-size", type=click.IntRange(1, 1 << 20), default=64, show_default=True, help="Images in the step.")
+@click.option("--batch-size", type=click.IntRange(1, 10**6), default=64, show_default=True, help="Images in the step.")
 @click.option("--train/--inference", "training", default=True, show_default=True, help="A training step, or a classification.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, tf32, fp16 or bf16.")
 @click.option("--memory", default=None, metavar="SIZE", help="Of the card, such as 80GB: how many images fit. Default: of the card here.")
@@ -28,8 +29,8 @@ def command(model: str, device: str, batch_size: int, training: bool, precision:
     from ..errors import ConfigError
 
     kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ConfigError(f'--device must be cpu or cuda, but is "{device}".')
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ConfigError(f'--device must be cpu, cuda or such as cuda:1, but is "{device}".')
     if kind == "cpu" and (memory or precision != "fp32"):
         raise ConfigError("--memory and --precision tell of a card: add --device cuda.")
     built = models.build(model, **options)

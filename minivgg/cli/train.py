@@ -51,6 +51,8 @@ def command(data: str | None, file: str | None, resume: str | None, dry_run: boo
     for name, value in {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"]}.items():
         if value == "":
             raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
+    if benchmark and resume:
+        raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
     layers = [train.read_config_file(file)] if file else []
     if resume not in (None, "auto"):

@@ -11,7 +11,8 @@ import numpy as np
 from ..autograd.core import reachable
 from ..autograd.op import Op, rule_of
 from ..autograd.tensor import Tensor
-from ..errors import ConfigError, GraphError, NumericalError
+from ..backend.arrays import array_module
+from ..errors import ConfigError, DeviceError, GraphError, NumericalError
 from .overlay_switch import checking
 from .problem import Arrays, Function, Problem
 
@@ -39,7 +40,7 @@ def input_names(f: Callable[..., Any], count: int, names: Sequence[str] | None) 
 def free_inputs(f: Callable[..., Any], arrays: Sequence[Any], names: Sequence[str]) -> list[int]:
     """Which inputs are differentiated: float64 arrays, and of an op those with a rule. Others are held constant.
 
-    ConfigError for floats of another precision and for memory that overlaps, NumericalError for NaN and Inf,
+    DeviceError for a card's, ConfigError for floats of another precision and for memory that overlaps, NumericalError for NaN, Inf,
     GraphError if nothing is left to differentiate.
     """
     for name, x in zip(names, arrays, strict=True):
@@ -48,6 +49,8 @@ def free_inputs(f: Callable[..., Any], arrays: Sequence[Any], names: Sequence[st
                 f"finite differences need float64 inputs, but {name} is {x.dtype}: its rounding hides the gradient. "
                 f"Use {name}.astype('float64')."
             )
+        if hasattr(x, "dtype") and array_module(x) is not np:
+            raise DeviceError(f"finite differences are computed on the CPU, but {name} is on a card. Pass a NumPy array of its values.")
     free = [i for i, x in enumerate(arrays) if isinstance(x, np.ndarray) and x.dtype == np.float64]
     if isinstance(f, Op):
         free = [i for i in free if rule_of(f, i)]

@@ -85,7 +85,14 @@ def images_that_fit(job: Job, free: int, accumulate: bool, beside: int = 0) -> i
 
 def _advice(job: Job, limit: Limit) -> OutOfMemoryError:
     """The error that says what is needed, what is there, and how many images fit."""
-    config, images, kept = job.config, _images_at_once(job), kept_per_image(job)
+    config, images = job.config, _images_at_once(job)
+    try:
+        kept = kept_per_image(job)
+    except MemoryError:
+        return OutOfMemoryError(
+            f"out of memory: not even two images are possible, of {limit.name}, {readable(limit.bytes)}, {readable(limit.free)} were "
+            "free at the start. Give it more, or lower --width or --image-size."
+        )
     micro, alone = _what_fits(job, limit, images)
     remedies = [f"--accumulate {micro} (the same update, {math.ceil(config.batch_size / micro)} images at a time)"] if micro else []
     remedies += [f"--batch-size {alone}"] if alone else []

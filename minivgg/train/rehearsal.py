@@ -33,7 +33,7 @@ from .update import update
 __all__ = ["OUTSIDE", "Prediction", "Rehearsal"]
 
 OUTSIDE = 1 << 30  # bytes of a card for what is not an array; an assumption
-_MOST = 1 << 20  # images
+_MOST = 10**6  # images: TrainConfig allows no more
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,15 @@ class LossScale:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state()` gave. Raises CheckpointError if it is anything else."""
         try:
-            scale, good, skipped = float(state["scale"]), int(state["good"]), int(state["skipped"])
-        except (KeyError, TypeError, ValueError) as error:
+            scale, good, skipped = (state[name] for name in ("scale", "good", "skipped"))
+            right = type(scale) in (int, float) and 0.0 < scale <= _MOST and all(type(n) is int and 0 <= n < 2**63 for n in (good, skipped))
+        except (KeyError, TypeError):
+            right = False
+        if not right:
             raise CheckpointError(
-                f"a loss scale's state needs the numbers scale, good and skipped, but is {state!r:.100} ({error})."
-            ) from None
+                f"a loss scale's state needs the numbers scale, in (0, {_MOST:.0f}], good and skipped, integers from 0, but is "
+                f"{state!r:.100}. Go on from another checkpoint, or start a new run."
+            )
         self.scale = self.device.full((), scale)
         self.good, self.skipped = (self.device.full((), value, "int64") for value in (good, skipped))
 

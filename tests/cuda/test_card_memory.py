@@ -114,6 +114,12 @@ def test_too_large_a_batch_is_explained_and_a_smaller_one_trains(card, config):
         assert len(train(config(**{**settings, **remedy})).rows) == 1
 
 
+def test_a_limit_that_nothing_fits_is_named(card, config):
+    """With a single byte allowed not even what an image needs can be measured: exit 6, and it is the limit that is named."""
+    with pytest.raises(OutOfMemoryError, match=r"not even two images are possible, of gpu_memory, .* Give it more"):
+        train(config(**{**_TINY, "gpu_memory": "1"}))
+
+
 def test_what_the_pool_keeps_is_free(card):
     """After an array of 1 MB is gone its block is the pool's: not in use for Device.memory(), and empty_cache() gives it back and tells
     so, with the page-locked memory."""
@@ -146,7 +152,7 @@ def test_amounts_of_memory(text, size):
     assert pool.bytes_of(text, 10_000) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20TB", "101%", "0", "twenty", "1GB2"])
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20TB", "101%", "0", "twenty", "1GB2", "9" * 400 + "GB"])
 def test_no_amounts_of_memory(text):
     """ConfigError with an example."""
     with pytest.raises(ConfigError, match=r'such as "20GB"'):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import minivgg as mv
 from minivgg.backend.arrays import to_numpy
+from minivgg.errors import ConfigError, DeviceError
+from minivgg.testing import check_gradients
 
 from .conftest import Card
 
@@ -30,3 +33,30 @@ def test_what_is_on_a_card_is_its_own(card: Card) -> None:
     back += 2
     assert not to_numpy(moved).any() and card.device.asarray(moved) is not None
     assert card.device.asarray(np.float32(3)).shape == () and card.device.asarray([1, 2]).shape == (2,)
+
+
+def test_arrays_of_two_devices_do_not_meet(card: Card) -> None:
+    """A write into a tensor and a gradient to begin with, from the other side, are refused as operands are; nothing was written."""
+    host, there = mv.Tensor(np.zeros(3, np.float32), requires_grad=True), mv.Tensor(np.ones(3, np.float32), requires_grad=True)
+    there = there.to(card.device)
+    for one, other in ((host, there), (there, host)):
+        with pytest.raises(DeviceError, match="must live on one device"):
+            one[:2] = other.data[:2]
+        with pytest.raises(DeviceError, match="must live on one device"):
+            (one * 2.0).backward(other.data)
+    assert host.numpy().tolist() == [0.0] * 3 and there.numpy().tolist() == [1.0] * 3
+    there[0] = np.float32(5)
+    assert there.numpy().tolist() == [5.0, 1.0, 1.0]
+
+
+def test_finite_differences_are_not_for_cards(card: Card) -> None:
+    """check_gradients says so of a tensor on a card, rather than that it is no float64 array."""
+    with pytest.raises(DeviceError, match="computed on the CPU, but x is on a card"):
+        check_gradients(mv.ops.relu, mv.Tensor(np.linspace(-2, 2, 5)).to(card.device))
+
+
+def test_an_unknown_dtype_is_named(card: Card) -> None:
+    """On either side, with what there is."""
+    for x in (mv.Tensor([1.0]), mv.Tensor([1.0]).to(card.device)):
+        with pytest.raises(ConfigError, match="dtype='float17' is unknown"):
+            x.to(dtype="float17")

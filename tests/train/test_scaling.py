@@ -49,7 +49,9 @@ def test_the_state_is_plain_numbers_and_comes_back():
     moved(one, GOOD, BAD, GOOD)
     other.load_state(one.state())
     assert other.state() == one.state() == {"scale": 4.0, "good": 1, "skipped": 1}
-    for state in ({"scale": 4.0, "good": 1}, None, {"scale": "x", "good": 1, "skipped": 0}):
+    scales = ("x", "8", np.nan, np.inf, 0.0, -8.0, 1e300, None, True)
+    broken = [*({"scale": scale, "good": 1, "skipped": 0} for scale in scales), {"scale": 4.0, "good": 10**30, "skipped": 0}]
+    for state in ({"scale": 4.0, "good": 1}, None, "text", [1, 2, 3], {"scale": 4.0, "good": 1.5, "skipped": 0}, *broken):
         with pytest.raises(CheckpointError, match="a loss scale's state needs the numbers"):
             other.load_state(state)
     assert other.state() == one.state()
