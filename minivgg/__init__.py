@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .backend.device import Device, threads
     from .backend.memory import empty_cache
     from .backend.precision import precision
-    from .fast.cpu.choice import conv_algorithm
+    from .fast.algorithm import conv_algorithm
 
 __version__ = "0.1.0"
 
@@ -73,7 +73,7 @@ _HOMES = {
     "backend.device": ("Device", "threads"),
     "backend.memory": ("empty_cache",),
     "backend.precision": ("precision",),
-    "fast.cpu.choice": ("conv_algorithm",),
+    "fast.algorithm": ("conv_algorithm",),
 }
 _find = lazy_names(__name__, _HOMES, first="minivgg.ops")[0]  # that module gives Tensor its operators
 

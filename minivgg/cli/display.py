@@ -14,7 +14,7 @@ __all__ = ["display"]
 _HEADER = (
     f"{'epoch':>9}  {'train loss':>10}  {'accuracy':>8}  {'val loss':>8}  {'accuracy':>8}  {'rate':>9}  {'images/s':>8}  {'seconds':>8}"
 )
-_REFRESH = 0.25  # seconds between two looks at the loss, for which a GPU must be waited for
+_REFRESH = 0.25  # seconds between two looks at the loss, at least
 
 
 def display() -> Observer:
@@ -74,7 +74,7 @@ class _Bar(_Lines):
 
     def step(self, trainer: Trainer) -> None:
         now = time.monotonic()
-        if now - self.shown < _REFRESH:
+        if now - self.shown < _REFRESH or not trainer.at_hand:
             return
         self.shown = now
         done = trainer.progress

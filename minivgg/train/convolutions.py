@@ -40,10 +40,11 @@ def explain(model: Any, shape: _Shape, device: str = "cpu", precision: str = "fp
 
 
 def _on_cpu(model: Any, shape: _Shape) -> str:
+    from ..fast.algorithm import refusal
     from ..fast.cpu import choice
 
     def row(problem: Any) -> list[str]:
-        price, why = choice.costs(problem), choice.refusal(problem)
+        price, why = choice.costs(problem), refusal(problem)
         expected = [f"{price[name] / 1e6:.1f}" if name in price else "–" for name in choice.ALGORITHMS]
         return [choice.choose(problem, np.float32), *expected, f"no Winograd: {why}" if why else ""]
 

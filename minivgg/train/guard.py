@@ -51,6 +51,11 @@ class Guard:
         """Whether it is time to look."""
         return len(self._unread) >= (_CARD_EVERY if self.waits else 1)
 
+    @property
+    def clear(self) -> bool:
+        """Whether all flags have been read: a card has done all steps so far, and what they left there can be had at once."""
+        return not self._unread
+
     def look(self, epoch: int) -> None:
         """Read the flags since the last look, all of `epoch`. Raises NumericalError, which names the culprit, if a step was not sound."""
         unread, self._unread = self._unread, []

@@ -109,6 +109,11 @@ class Trainer:
         save_checkpoint(self.folder.last, snapshot(job, progress))
         self.observer.epoch(row)
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether loss and accuracy of the steps so far can be read without waiting for a card."""
+        return self._guard.clear
+
     def save(self) -> None:
         """Write checkpoints/last.safetensors, unless a step since the last look went wrong."""
         self._guard.look(self.progress.epoch)

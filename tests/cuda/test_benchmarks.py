@@ -88,7 +88,7 @@ def test_explain_needs_no_card(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["summary", "vgg11", "--device", "gpu"], '--device must be cpu or cuda, but is "gpu"'),
+        (["summary", "vgg11", "--device", "gpu"], '--device must be cpu, cuda or such as cuda:1, but is "gpu"'),
         (["summary", "vgg11", "--memory", "80GB"], "add --device cuda"),
         (["summary", "vgg11", "--precision", "fp16"], "add --device cuda"),
         (["summary", "vgg11", "--device", "cuda", "--memory", "lots"], "an amount of memory such as"),

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from minivgg.cli import display
 from minivgg.data import load
 from minivgg.errors import DataError
 from minivgg.testing import pretend
 from minivgg.train import Trainer, evaluate, train
 from minivgg.train.build import build_job
+from minivgg.train.progress import Progress
 from tests.train.conftest import config, npz
 
 from .pretend_cupy import streams
@@ -52,6 +54,16 @@ def test_waits_of_a_run_are_counted(card, config, monkeypatch):
     assert inside == [int(i % 10 == 9) for i in range(steps)] * 2
     assert pretend.synchronisations == 2 * (math.ceil(steps / 10) + 2 + 2) + 2 + checkpoints
     assert streams.waits == [0] and result.test.count == 30
+
+
+def test_progress_is_shown_only_where_it_is_at_hand(card, config, monkeypatch):
+    """Over 22 steps the bar, however often it would be renewed, reads the loss behind the 10th and 20th, where flags were read; the loop
+    itself reads it at the epoch's end."""
+    read, mean_loss = [], Progress.mean_loss
+    monkeypatch.setattr(display, "_REFRESH", 0.0)
+    monkeypatch.setattr(Progress, "mean_loss", lambda progress: read.append(progress.step) or mean_loss(progress))
+    train(config(**{**_TINY, "epochs": 1}), observer=display._Bar())
+    assert read == [10, 20, 22]
 
 
 def arrays(checkpoint):

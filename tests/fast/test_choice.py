@@ -15,6 +15,7 @@ import pytest
 import minivgg as mv
 from minivgg import nn, ops
 from minivgg.errors import ConfigError
+from minivgg.fast import algorithm
 from minivgg.fast.cpu import choice, columns, taps, winograd_products
 from minivgg.fast.problem import Problem
 from minivgg.ops.windows import Geometry
@@ -88,10 +89,10 @@ def test_a_setting_forces_forward_and_backward(setting: str, module: str, dtype:
 
 def test_the_setting_ends_with_an_error_in_the_block() -> None:
     """An exception inside leaves no setting behind."""
-    before = list(choice._setting)
+    before = list(algorithm._setting)
     with pytest.raises(ZeroDivisionError), mv.conv_algorithm("winograd"):
         raise ZeroDivisionError
-    assert choice._setting == before
+    assert algorithm._setting == before
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,10 @@ def test_float64_never_takes_winograd_by_itself(shape: tuple[int, int, int, int]
 @pytest.mark.parametrize("name", ["wino", "", "taps", "winograd4", None, 3])
 def test_an_unknown_name_is_refused_at_once(name: Any) -> None:
     """ConfigError with the valid names, before the block begins."""
-    before = list(choice._setting)
+    before = list(algorithm._setting)
     with pytest.raises(ConfigError, match="Valid: auto, im2col, implicit, winograd"), mv.conv_algorithm(name):
         pytest.fail("the block must not be entered")
-    assert choice._setting == before
+    assert algorithm._setting == before
 
 
 def in_a_process(value: str) -> subprocess.CompletedProcess[str]:

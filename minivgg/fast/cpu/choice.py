@@ -9,28 +9,24 @@ An algorithm's cost is a sum of products (multiply-adds of matrix products, at t
 are moved or transformed besides. The prices were measured on one core (Zen 4); their ratios, which is all that a choice
 needs, hold on others well enough. In float64 only the direct ones are considered: there someone checks gradients.
 
-`conv_algorithm("winograd")` forces the choice within a block: "im2col", "winograd" (the cheaper of the two), or "auto". "implicit" is
-there on cards only.
+`fast/algorithm.py` may force the choice: "winograd" is then the cheaper of the two, "implicit" is there on cards only.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigError, nearest
+from ...errors import ConfigError
+from ..algorithm import refusal, setting
 from ..problem import Problem
 from . import taps
 
-__all__ = ["ALGORITHMS", "choose", "conv_algorithm", "costs", "refusal", "setting"]
+__all__ = ["ALGORITHMS", "choose", "costs"]
 
 ALGORITHMS = ("im2col", "taps", "winograd4", "winograd2")
-_SETTINGS = ("auto", "im2col", "winograd", "implicit")
 
 # Nanoseconds on one core.
 _MULTIPLY_ADD = 0.021  # in a matrix product
@@ -39,44 +35,6 @@ _TAP = 0.4  # to copy a pixel's number to a tap's rows, and add what comes of it
 _GATHER = {4: 25.0, 2: 12.0}  # a channel of an input tile, transformed
 _SCATTER = {4: 19.0, 2: 9.0}  # a channel of a tile of products, transformed back
 _FILTER = {4: 10.0, 2: 5.0}  # a pair of channels of a filter, transformed
-
-_setting = [os.environ.get("MINIVGG_CONV_ALGORITHM") or "auto"]
-
-
-@contextmanager
-def conv_algorithm(name: str) -> Iterator[None]:
-    """Let convolutions in this block, in all threads, use "im2col", "winograd", "implicit" or what is cheapest ("auto", the default).
-
-    With "winograd" a convolution that is not 3×3 with stride 1 and dilation 1 raises ConfigError; float64 is served, too; on a card half
-    precision and padding beyond 2 are not. "implicit", on cards only, serves the same shapes with any padding, but not float64; on the CPU
-    it raises ConfigError. The block should hold forward and backward pass. MINIVGG_CONV_ALGORITHM sets it for a process. Raises
-    ConfigError for another name.
-    """
-    before, _setting[0] = _setting[0], _checked(name)
-    try:
-        yield
-    finally:
-        _setting[0] = before
-
-
-def _checked(name: str, what: str = "conv_algorithm") -> str:
-    if name not in _SETTINGS:
-        raise ConfigError(f'{what} must be "auto", "im2col", "winograd" or "implicit", but is {name!r}: {nearest(str(name), _SETTINGS)}')
-    return name
-
-
-def setting() -> str:
-    """What is asked for: "auto", "im2col", "winograd" or "implicit". Raises ConfigError if the environment names another."""
-    return _checked(_setting[0], "MINIVGG_CONV_ALGORITHM")
-
-
-def refusal(problem: Problem) -> str | None:
-    """Why an algorithm for 3×3 filters with stride 1 can't serve a convolution, or None if it can."""
-    g = problem.geometry
-    for what, value, wanted in (("kernel", g.kernel, 3), ("stride", g.stride, 1), ("dilation", g.dilation, 1)):
-        if value != (wanted, wanted):
-            return f"its {what} is {value[0]}×{value[1]}, not {wanted}×{wanted}"
-    return None
 
 
 def costs(problem: Problem) -> dict[str, float]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...backend import precision
 from ...errors import ConfigError
-from ..cpu.choice import refusal, setting
+from ..algorithm import refusal, setting
 from ..problem import Problem
 from . import columns, implicit, winograd
 

@@ -26,10 +26,15 @@ from .gemm import product
 from .pieces import pieces
 from .program import FLOATS, Program, grid, stored_type
 
-__all__ = ["flipped", "forward", "image_gradient", "turned", "weight_gradient"]
+__all__ = ["flipped", "forward", "image_gradient", "serves", "turned", "weight_gradient"]
 
 _PROGRAM = Program("columns.cu", STORED=FLOATS)
 _VECTOR = 16  # bytes that a thread moves at once, where channels allow
+
+
+def serves(problem: Problem, dtype: Any) -> bool:
+    """Whether this algorithm can convolve: it always can."""
+    return True
 
 
 def forward(x: Array, w: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:
