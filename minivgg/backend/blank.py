@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import register
+from .layout import outer_first
 
 __all__ = ["Blank", "Blanks", "Ledger"]
 
@@ -87,7 +88,7 @@ class Blank(np.lib.mixins.NDArrayOperatorsMixin):
 
     def alike(self, dtype: Any = None) -> Blank:
         """An array of this shape with memory of its own, its axes in memory in the same order, without gaps."""
-        dtype, order = np.dtype(dtype or self.dtype), sorted(range(self.ndim), key=lambda axis: -self.strides[axis])
+        dtype, order = np.dtype(dtype or self.dtype), outer_first(self)
         inner = _plain([self.shape[axis] for axis in order], dtype.itemsize)
         return Blank(self.xp, self.shape, dtype, tuple(inner[order.index(axis)] for axis in range(self.ndim)))
 

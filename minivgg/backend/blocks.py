@@ -13,16 +13,12 @@ import numpy as np
 
 from . import memory
 from .arrays import Array, array_module
+from .layout import outer_first
 from .threads import run, split
 
-__all__ = ["empty_like", "flat", "in_blocks", "outer_first"]
+__all__ = ["empty_like", "flat", "in_blocks"]
 
 _ELEMENTS = 1 << 18
-
-
-def outer_first(x: Array) -> list[int]:
-    """The axes of x in the order of its memory: the one with the longest stride first."""
-    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
 
 
 def flat(x: Array) -> Array | None:

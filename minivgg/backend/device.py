@@ -17,7 +17,8 @@ import numpy as np
 
 from ..errors import ConfigError, DeviceError
 from .arrays import Array, array_module, to_numpy
-from .precision import settle_once
+from .layout import outer_first
+from .tf32 import settle_once
 
 __all__ = ["Device", "threads"]
 
@@ -71,7 +72,7 @@ class Device:
         with self.use():
             if not isinstance(data, np.ndarray) or data.ndim < 2:
                 return self.xp.asarray(data, dtype)
-            order = sorted(range(data.ndim), key=lambda axis: -data.strides[axis])  # CuPy itself would store it in C order
+            order = outer_first(data)  # CuPy itself would store it in C order
             stored = self.xp.asarray(np.ascontiguousarray(data.transpose(order)), dtype)
             return stored.transpose([order.index(axis) for axis in range(data.ndim)])
 

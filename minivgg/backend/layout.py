@@ -18,7 +18,7 @@ import numpy as np
 from .arrays import Array, array_module
 from .substitutes import substituted
 
-__all__ = ["as_kcrs", "as_nchw", "empty", "mask_like", "nhwc", "pad", "rsck", "zeros"]
+__all__ = ["as_kcrs", "as_nchw", "empty", "mask_like", "nhwc", "outer_first", "pad", "rsck", "zeros"]
 
 
 def nhwc(x: Array) -> Array:
@@ -39,6 +39,11 @@ def rsck(w: Array) -> Array:
 def as_kcrs(w: Array) -> Array:
     """w (R, S, C, K) seen as (K, C, R, S); never a copy."""
     return w.transpose(3, 2, 0, 1)
+
+
+def outer_first(x: Array) -> list[int]:
+    """The axes of x in the order of its memory: the one with the longest stride first."""
+    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
 
 
 def empty(shape: tuple[int, int, int, int], like: Array) -> Array:

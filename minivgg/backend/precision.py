@@ -16,17 +16,18 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, nearest
 from .arrays import Array
+from .device import Device
+from .tf32 import settle
 
-__all__ = ["PRECISIONS", "as_images", "check", "current", "image_dtype", "precision", "rehearsed", "settle", "settle_once"]
+__all__ = ["PRECISIONS", "as_images", "check", "current", "image_dtype", "precision", "rehearsed"]
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 
@@ -52,12 +53,10 @@ def precision(name: str) -> Iterator[None]:
     """
     check(name)
     if name != "fp32":
-        from .device import Device  # which in turn asks this module to settle the precision of a card when one is first used
-
         check(name, Device("auto"))
     image_dtype(name)
     before, _state.name = _state.name, name
-    put_back = settle(sys.modules.get("cupy"))
+    put_back = settle(sys.modules.get("cupy"), tf32=name == "tf32")
     try:
         yield
     finally:
@@ -98,33 +97,6 @@ def as_images(device: Any, images: Array) -> Array:
     """Images moved to `device`, and there, if it is a card, converted to the dtype of this thread's precision. Strides are kept."""
     moved, dtype = device.asarray(images), image_dtype(current())
     return moved if dtype is None or device.kind == "cpu" else moved.astype(dtype, copy=False)
-
-
-@cache
-def settle_once(cupy: Any) -> None:
-    """Settle the precision of a card when it is first used: strict from then on, whatever CUPY_TF32 says."""
-    settle(cupy)
-
-
-def settle(cupy: Any) -> Callable[[], None]:
-    """Tell CuPy how to multiply float32 arrays in this thread's precision, unless `cupy` is None or has no card.
-
-    Returns a function that puts back what was set before. The switch is private to CuPy 13 and 14 (`cupy._core._routines_linalg`), since
-    the public one, CUPY_TF32, is read once for the process. Raises ConfigError if this CuPy has it no longer and it is needed.
-    """
-    if cupy is None or not cupy.cuda.is_available():
-        return lambda: None
-    try:
-        linalg = cupy._core._routines_linalg
-        wanted = linalg.COMPUTE_TYPE_TF32 if _state.name == "tf32" else linalg.COMPUTE_TYPE_DEFAULT
-        before, put = linalg.get_compute_type(np.float32), linalg.set_compute_type
-        put(np.float32, wanted)
-    except AttributeError as error:
-        raise ConfigError(
-            f"CuPy {cupy.__version__} has no switch for TF32 where versions 13 and 14 have it ({error}), so that it is unknown how it "
-            "multiplies. Install such a version: pip install 'cupy-cuda13x>=14,<15'."
-        ) from None
-    return lambda: put(np.float32, before)
 
 
 @contextmanager

@@ -100,3 +100,4 @@ class _Timed(Trainer):
         for epoch in itertools.count():
             self.progress.epoch, self.progress.position = epoch, 0
             yield from feed(self.job.train.epoch(epoch), self.job.device)
+            self._guard.look(epoch)

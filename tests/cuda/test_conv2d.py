@@ -129,14 +129,6 @@ def test_the_implicit_product_does_all_the_work_where_it_is_forced(card):
     assert max(errors(found[:3], [drawn.naive()[0] + drawn.b, *drawn.naive()[1:]])) <= 4e-6
 
 
-def test_the_workspace_is_that_of_the_chosen_algorithm():
-    """A bounded number of bytes: pieces of columns, transforms, or partial sums of the filters' gradient."""
-    narrow, wide = problem((16, 16), 32, 64), problem((8, 8), 32, 256)
-    assert choice.workspace(narrow, "float32") == winograd.workspace(narrow, "float32") > 0
-    assert choice.workspace(wide, "float16") == 2 * 64 * 9 * 256 * 2  # of gy, for gx
-    assert choice.workspace(narrow, "float16") == 8 * 9 * 32 * 64 * 4  # sums in float32 for each 64 pixels
-
-
 @pytest.mark.parametrize(
     ("name", "case", "dtype", "why"),
     [

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import minivgg as mv
-from minivgg.backend.precision import as_images, current, settle, settle_once
+from minivgg.backend.precision import as_images, current
+from minivgg.backend.tf32 import settle, settle_once
 from minivgg.errors import ConfigError
 
 
@@ -75,7 +76,7 @@ def test_a_cupy_without_the_switch_is_named():
     """The switch is private to CuPy: where it is gone, it is unknown how products are computed, and that is said."""
     cuda = SimpleNamespace(is_available=lambda: True)
     with pytest.raises(ConfigError, match=r"CuPy 15\.0\.0 has no switch for TF32"):
-        settle(SimpleNamespace(cuda=cuda, __version__="15.0.0", _core=SimpleNamespace()))
+        settle(SimpleNamespace(cuda=cuda, __version__="15.0.0", _core=SimpleNamespace()), tf32=True)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", "float32"), ("tf32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")])

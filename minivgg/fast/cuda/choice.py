@@ -27,7 +27,7 @@ from ..cpu.choice import refusal, setting
 from ..problem import Problem
 from . import columns, implicit, winograd
 
-__all__ = ["ALGORITHMS", "choose", "explain", "workspace"]
+__all__ = ["ALGORITHMS", "choose", "explain"]
 
 ALGORITHMS: dict[str, Any] = {"im2col": columns, "winograd": winograd, "implicit": implicit}
 
@@ -41,12 +41,6 @@ _FEW = 4  # channels
 def choose(problem: Problem, dtype: Any) -> Any:
     """The room of the algorithm: `forward`, `image_gradient`, `weight_gradient`. Raises ConfigError if one is forced that can't serve."""
     return ALGORITHMS[explain(problem, dtype)[0]]
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes that a convolution or its gradients take beside their results, at most, by the algorithm that is chosen."""
-    room = choose(problem, dtype)
-    return int(room.workspace(problem, dtype)) if hasattr(room, "workspace") else 0
 
 
 def explain(problem: Problem, dtype: Any) -> tuple[str, str]:

@@ -7,8 +7,8 @@
 
 Columns are made by kernels (columns.cu) for as many images as fit the workspace; a 1×1 kernel with stride 1 needs none. The products are
 2-D, so that they run in TF32 or half precision where that is wanted. Bytes of columns: written once and read once, 2·R·S·C numbers
-a window, for 2·R·S·C·K operations: with R·S·C·K operations a byte growing with K, the products are the larger part from some hundred
-filters on (see `choice`).
+a window, for 2·R·S·C·K operations: K operations a number, so that the products are the larger part from some hundred filters on
+(see `choice`).
 """
 
 from __future__ import annotations
@@ -23,24 +23,13 @@ from ...ops.windows import Geometry
 from ..problem import Problem
 from . import activation
 from .gemm import product
-from .pieces import largest, pieces
+from .pieces import pieces
 from .program import FLOATS, Program, grid, stored_type
 
-__all__ = ["forward", "image_gradient", "serves", "turned", "weight_gradient", "workspace"]
+__all__ = ["flipped", "forward", "image_gradient", "turned", "weight_gradient"]
 
 _PROGRAM = Program("columns.cu", STORED=FLOATS)
 _VECTOR = 16  # bytes that a thread moves at once, where channels allow
-
-
-def serves(problem: Problem, dtype: Any) -> bool:
-    """Whether this algorithm can convolve: it always can."""
-    return True
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes of columns at a time, at most, in a forward pass or either gradient."""
-    image = max(_bytes(problem, dtype), _bytes(turned(problem) or problem, dtype))
-    return largest(problem.n, image) * image
 
 
 def forward(x: Array, w: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:

@@ -10,18 +10,18 @@ from ...backend.substitutes import substitute
 from ...ops.cross_entropy import CrossEntropy, Softmax
 from ..overlay import kernel
 from .program import FLOATS, Program, grid, stored_type
-from .rows import THREADS, served
+from .rows import THREADS, WARP, served
 
 __all__ = ["backward", "forward", "soft_max", "targets"]
 
 _PROGRAM = Program("cross_entropy.cu", STORED=FLOATS)
 _TARGETS = Program("targets.cu", STORED=("float", "double"))
-_WARP, _MOST_ROWS = 32, 1 << 16
+_MOST_ROWS = 1 << 16
 
 
 def _shared(rows: int, classes: int) -> tuple[int, int]:
     """(blocks, threads): a block for a row, a thread for about four classes."""
-    return min(rows, _MOST_ROWS), min(-(-classes // (4 * _WARP)) * _WARP, THREADS)
+    return min(rows, _MOST_ROWS), min(-(-classes // (4 * WARP)) * WARP, THREADS)
 
 
 def _serves(call: Any, x: Array, q: Array) -> bool:

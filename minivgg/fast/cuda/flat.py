@@ -7,7 +7,7 @@ shape into the storage of the first of them, and copies only what differs.
 from __future__ import annotations
 
 from ...backend.arrays import Array, array_module
-from ...backend.blocks import outer_first
+from ...backend.layout import outer_first
 
 __all__ = ["alike", "gapless", "in_step"]
 

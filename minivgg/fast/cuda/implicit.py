@@ -21,15 +21,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ...backend.arrays import Array, array_module
 from ...backend.precision import current
 from ...ops.windows import Geometry
 from ..problem import Problem
+from .columns import flipped
 from .program import Program, grid, stored_type
 
-__all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient", "workspace"]
+__all__ = ["fills", "forward", "image_gradient", "serves", "weight_gradient"]
 
 _STORED = ("float", "half_t", "bfloat_t")
 _FORWARD = Program("implicit_forward.cu", STORED=_STORED)
@@ -67,9 +66,9 @@ def forward(images: Array, filters: Array, problem: Problem, bias: Array | None 
 
 def image_gradient(gy: Array, filters: Array, problem: Problem) -> Array:
     """gx (N, H, W, C) of a contiguous gradient gy (N, P, Q, K): gy, padded by 2 − padding, convolved with the filters turned by 180°."""
-    xp, (top, left) = array_module(gy), problem.geometry.padding
-    gx = xp.empty((problem.n, *problem.size, problem.c), gy.dtype)
-    _convolve(gy, xp.ascontiguousarray(filters[::-1, ::-1].transpose(0, 1, 3, 2)), None, gx, (2 - top, 2 - left), False)
+    top, left = problem.geometry.padding
+    gx = array_module(gy).empty((problem.n, *problem.size, problem.c), gy.dtype)
+    _convolve(gy, flipped(filters), None, gx, (2 - top, 2 - left), False)
     return gx
 
 
@@ -86,12 +85,6 @@ def weight_gradient(gy: Array, images: Array, problem: Problem) -> Array:
     program.launch(function, (parts, blocks), 192, *arrays, *numbers, STORED=stored_type(images))
     _SUM.launch("sum_parts", grid(gw.size), 256, sums, gw, partial, gw.size, STORED=stored_type(gw))
     return gw
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes beside the results, at most, in a forward pass or either gradient: partial sums of the filters' gradient, or turned filters."""
-    filters, itemsize = problem.geometry.size * problem.c * problem.k, np.dtype(dtype).itemsize
-    return int(filters * max(4 * _parts(problem, itemsize)[2], itemsize))
 
 
 def _parts(problem: Problem, itemsize: int) -> tuple[int, int, int]:

@@ -10,20 +10,20 @@ from ...ops.max_pool2d import MaxPool2d, PoolScatter
 from ...ops.windows import Geometry
 from ..overlay import kernel
 from .program import FLOATS, Program, stored_type
-from .rows import THREADS, VECTOR, served
+from .rows import THREADS, VECTOR, WARP, served
 
 __all__ = ["forward", "scatter"]
 
 _PROGRAM = Program("max_pool2d.cu", STORED=FLOATS)
 _PLAIN = Geometry((2, 2), (2, 2))
-_WARP, _MOST = 32, (1 << 16) - 1  # threads; blocks along y
+_MOST = (1 << 16) - 1  # blocks along y
 
 
 def _shared(images: Array, rows: int, columns: int) -> tuple[tuple[int, int], int]:
     """(blocks, threads) for so many rows of so many windows, each of images' C channels."""
     c, vector = images.shape[-1], VECTOR // images.itemsize
     across = columns * (c // vector if c % vector == 0 else c)
-    threads = min(-(-across // _WARP) * _WARP, THREADS)
+    threads = min(-(-across // WARP) * WARP, THREADS)
     return (-(-across // threads), min(rows, _MOST)), threads
 
 

@@ -6,18 +6,13 @@ on shapes alone, and what is summed over them is summed in their order.
 
 from __future__ import annotations
 
-__all__ = ["WORKSPACE", "largest", "pieces"]
+__all__ = ["WORKSPACE", "pieces"]
 
 WORKSPACE = 1 << 30  # bytes: enough rows for full waves of a card's multiprocessors in every layer of a VGG, little beside 80 GB
 
 
 def pieces(n: int, image: int) -> list[slice]:
     """n images, of `image` bytes of workspace each, in the fewest pieces that fit; nearly equal, and of one image or more."""
-    size = largest(n, image)
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def largest(n: int, image: int) -> int:
-    """The images in the largest piece."""
     fit = max(WORKSPACE // max(image, 1), 1)
-    return -(-n // max(-(-n // fit), 1))
+    size = -(-n // max(-(-n // fit), 1))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

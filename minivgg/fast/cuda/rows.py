@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ...backend.arrays import Array, array_module
 
-__all__ = ["COLUMN_THREADS", "THREADS", "VECTOR", "as_rows", "column_blocks", "from_rows", "layout", "served"]
+__all__ = ["COLUMN_THREADS", "THREADS", "VECTOR", "WARP", "as_rows", "column_blocks", "from_rows", "layout", "served"]
 
 THREADS = 256
 COLUMN_THREADS = (8, THREADS // 8)  # of a second stage's blocks: 8 columns, since 32 bytes of a row are the least that is fetched
 VECTOR = 16  # bytes of one access
-_WARP = 32
+WARP = 32
 
 
 def served(*arrays: Array) -> bool:
@@ -38,7 +38,7 @@ def layout(rows: Array, each: int, most: int) -> tuple[tuple[int, int], tuple[in
     k = rows.shape[-1]
     count, vector = rows.size // max(k, 1), VECTOR // rows.itemsize
     columns = k // vector if k % vector == 0 else k
-    across = min(_WARP, 1 << max(columns - 1, 0).bit_length())
+    across = min(WARP, 1 << max(columns - 1, 0).bit_length())
     groups, high = -(-columns // across), THREADS // across
     return (groups, max(min(-(-count // (high * each)), most // groups), 1)), (across, high)
 

@@ -1,4 +1,4 @@
-"""The update of all parameters in one launch, where their arrays lie.
+"""The update of a group's parameters in one launch, or one for each 120 of them, where their arrays lie.
 
 The parameters are not gathered into a buffer of their own: a table of addresses costs the same one launch and the same 20 bytes an
 element, and leaves every array where the user knows it. It is read anew in each step, so that whatever happened to `p.data` in between

@@ -34,10 +34,10 @@ from ...backend.arrays import Array, array_module
 from ..problem import Problem
 from .columns import flipped, turned
 from .gemm import batched
-from .pieces import largest, pieces
+from .pieces import pieces
 from .program import Program, grid, stored_type
 
-__all__ = ["forward", "image_gradient", "serves", "weight_gradient", "workspace"]
+__all__ = ["forward", "image_gradient", "serves", "weight_gradient"]
 
 _PROGRAM = Program("winograd.cu", STORED=("float", "double"))
 _M = 4  # outputs of a tile, down and across
@@ -50,18 +50,6 @@ def serves(problem: Problem, dtype: Any) -> bool:
     """Whether this algorithm can convolve: 3×3, stride 1, dilation 1, padding 0 to 2, float32 or float64."""
     g = problem.geometry
     return (g.kernel, g.stride, g.dilation) == ((3, 3), (1, 1), (1, 1)) and max(g.padding) <= 2 and np.dtype(dtype).char in "fd"
-
-
-def workspace(problem: Problem, dtype: Any) -> int:
-    """Bytes of transformed images, filters and products at a time, at most, in a forward pass or either gradient."""
-    found, size = [], int(np.dtype(dtype).itemsize)
-    for part in (problem, turned(problem)):
-        assert part is not None
-        images = largest(part.n, _bytes(part, dtype))
-        groups, length = _groups(images * _tiles(part), part)
-        padding = (groups * length - images * _tiles(part)) * _PLACES * (part.c + part.k) * size
-        found.append(images * _bytes(part, dtype) + padding + max(groups, 1) * _PLACES * part.c * part.k * size)
-    return max(found)
 
 
 def forward(x: Array, w: Array, problem: Problem, bias: Array | None = None, relu: bool = False) -> Array:
