@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +17,7 @@ from minivgg.autograd import mode
 from minivgg.backend.arrays import to_numpy
 from minivgg.backend.precision import as_images, precision
 from minivgg.train.scaling import LossScale
+from peers.minivgg import no_dropout
 
 from .card import Place
 
@@ -45,7 +44,7 @@ class Network:
     def gradients(self, images: Any, targets: Any) -> Sweep:
         """Loss and gradients in the images' dtype, without dropout."""
         self.model.to(dtype=images.dtype.name)
-        with self._no_dropout(), mv.frozen_state():
+        with no_dropout(self.model), mv.frozen_state():
             loss = ops.cross_entropy(self.model(mv.Tensor(self.place.device.asarray(images))), self.place.device.asarray(targets))
             loss.backward()
         found = {name: to_numpy(p.grad) for name, p in self.model.named_parameters()}
@@ -55,7 +54,7 @@ class Network:
 
     def loss(self, images: Any, targets: Any) -> float:
         """Of this contender's precision, without dropout; nothing is recorded."""
-        with self._no_dropout(), mv.frozen_state(), mv.no_grad(), precision(self.name):
+        with no_dropout(self.model), mv.frozen_state(), mv.no_grad(), precision(self.name):
             return float(ops.cross_entropy(self.model(self._images(images)), self.place.device.asarray(targets)).item())
 
     def training(self, images: Any, targets: Any) -> Run:
@@ -103,15 +102,3 @@ class Network:
         stored = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         with precision(self.name):
             return mv.Tensor(as_images(self.place.device, stored))
-
-    @contextmanager
-    def _no_dropout(self) -> Iterator[None]:
-        layers = [m for _, m in self.model.named_modules() if isinstance(m, nn.Dropout)]
-        before = [m.p for m in layers]
-        for m in layers:
-            m.p = 0.0
-        try:
-            yield
-        finally:
-            for m, p in zip(layers, before, strict=True):
-                m.p = p

@@ -45,7 +45,7 @@ class Network:
     def gradients(self, images: Any, targets: Any) -> tuple[float, dict[str, Any]]:
         """Loss and gradients in the images' dtype; running statistics stay."""
         self.model.to(dtype=images.dtype.name)
-        with self._no_dropout(), mv.frozen_state():
+        with no_dropout(self.model), mv.frozen_state():
             loss = ops.cross_entropy(self.model(mv.Tensor(images)), targets)
             loss.backward()
         found = {name: p.grad for name, p in self.model.named_parameters()}
@@ -54,7 +54,7 @@ class Network:
 
     def loss(self, images: Any, targets: Any) -> float:
         """In training mode, without dropout; nothing is recorded."""
-        with self._no_dropout(), mv.frozen_state(), mv.no_grad():
+        with no_dropout(self.model), mv.frozen_state(), mv.no_grad():
             return float(ops.cross_entropy(self.model(mv.Tensor(images)), targets).item())
 
     def training(self, images: Any, targets: Any) -> dict[str, Callable[[], Run]]:
@@ -102,17 +102,19 @@ class Network:
         with mv.frozen_state():
             return int(mv.kept_bytes(ops.cross_entropy(self.model(_channels_last(images)), targets)))
 
-    @contextmanager
-    def _no_dropout(self) -> Iterator[None]:
-        layers = [m for _, m in self.model.named_modules() if isinstance(m, nn.Dropout)]
-        before = [m.p for m in layers]
-        for m in layers:
-            m.p = 0.0
-        try:
-            yield
-        finally:
-            for m, p in zip(layers, before, strict=True):
-                m.p = p
+
+@contextmanager
+def no_dropout(model: Any) -> Iterator[None]:
+    """Dropout keeps everything in this block."""
+    layers = [m for _, m in model.named_modules() if isinstance(m, nn.Dropout)]
+    before = [m.p for m in layers]
+    for m in layers:
+        m.p = 0.0
+    try:
+        yield
+    finally:
+        for m, p in zip(layers, before, strict=True):
+            m.p = p
 
 
 def _channels_last(images: Any) -> mv.Tensor:

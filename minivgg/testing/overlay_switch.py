@@ -8,13 +8,13 @@ from typing import Any
 
 from ..autograd import mode
 
-__all__ = ["checking", "title", "with_and_without_kernels"]
+__all__ = ["checking", "kernels_found", "title", "with_and_without_kernels"]
 
 
 def with_and_without_kernels(run: Callable[[], Any]) -> Iterator[tuple[bool, str]]:
     """(True, "") while the overlay is in use, then (False, note) inside `reference()`. If no kernel serves anything that
     `run()` does, both would be the same bits: then only the second, and the note says so."""
-    with _count_kernels() as served:
+    with kernels_found() as served:
         run()
     if served:
         yield True, ""
@@ -35,7 +35,7 @@ def title(kernels: bool) -> str:
 
 
 @contextmanager
-def _count_kernels() -> Iterator[list[Any]]:
+def kernels_found() -> Iterator[list[Any]]:
     """The kernels that are found in this block."""
     served: list[Any] = []
     before = list(mode.find_kernel)

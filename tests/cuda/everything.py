@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import numpy as np
 
 import minivgg as mv
 from minivgg import models, nn, ops, optim
-from minivgg.autograd import mode
 from minivgg.autograd.core import Op, Tensor, grad
 from minivgg.backend.precision import PRECISIONS
 from minivgg.cli import run
@@ -21,26 +18,7 @@ from minivgg.testing import check_backend
 
 from ..gpu import stripes
 
-__all__ = ["everything", "kernels_found"]
-
-
-@contextmanager
-def kernels_found() -> Iterator[set[Callable[..., Any]]]:
-    """The kernels that the overlay gives out in this block."""
-    found: set[Callable[..., Any]] = set()
-    before = list(mode.find_kernel)
-
-    def find(call: Any, phase: str, arrays: Any) -> Any:
-        kernel = before[0](call, phase, list(arrays))
-        mode.find_kernel[:] = [find]  # the seam replaces itself when it is first used
-        found.update([kernel] if kernel is not None else [])
-        return kernel
-
-    mode.find_kernel[:] = [find]
-    try:
-        yield found
-    finally:
-        mode.find_kernel[:] = before
+__all__ = ["everything"]
 
 
 def everything(folder: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 from minivgg.fast import overlay
 from minivgg.fast.cuda import kernels as listed  # noqa: F401  importing the list fills the table
 from minivgg.fast.cuda.program import programs
+from minivgg.testing.overlay_switch import kernels_found
 
-from .everything import everything, kernels_found
+from .everything import everything
 from .pretend_cupy import install
 from .pretend_cupy.names import recorded
 from .pretend_cupy.raw_module import LAUNCHES, why_not
@@ -34,7 +35,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with install(), recorded() as names, kernels_found() as kernels:
         everything(tmp_path_factory.mktemp("everything"))
     warnings.showwarning = shown  # the commands replace it
-    yield SimpleNamespace(names=names, kernels=kernels, launched=set(LAUNCHES))
+    yield SimpleNamespace(names=names, kernels=set(kernels), launched=set(LAUNCHES))
 
 
 def test_every_kernel_of_the_overlay_is_used(used: Any) -> None:
