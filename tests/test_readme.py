@@ -17,6 +17,7 @@ import pytest
 import minivgg
 from minivgg import errors, models
 from minivgg.cli import commands
+from minivgg.train import Rehearsal, TrainConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -186,6 +187,14 @@ def test_page_on_large_inputs_prints_what_it_shows() -> None:
     with contextlib.redirect_stdout(printed):
         exec(compile(example.text, "docs/large_inputs.md", "exec"), {"__name__": "page"})
     assert printed.getvalue() == shown.text
+
+
+def test_page_on_cards_tells_the_memory_that_is_predicted() -> None:
+    """docs/gpu.md's MiB for VGG-16 at 224×224 and batch 64 are those of a rehearsed step, which `minivgg summary` prints."""
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    shown = re.search(r"VGG-16 at 224×224 and batch 64 in `fp32`: ([\d,]+) MiB", page)
+    config = TrainConfig(model="vgg16", head="paper", image_size=224, width=1.0, device="cuda")
+    assert shown and shown[1] == f"{Rehearsal(config, 1000, 3).predict(64).peak / 2**20:,.0f}"
 
 
 def test_page_on_gradient_checks_runs_and_names_tests_that_exist() -> None:

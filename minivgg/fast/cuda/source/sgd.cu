@@ -1,4 +1,4 @@
-// SGD with momentum, all parameters in one launch: rows are (w, g, v), or (w, g, null) without momentum.
+// SGD with momentum, a group's parameters in one launch, up to 120: rows are (w, g, v), or (w, g, null) without momentum.
 //
 // Bytes an element, in float32: w, g and v are read, w and v are written, 20; without momentum 12. The gradients lie where the sweep left
 // them: gathering them into one buffer first would move 8 more. For the 138 million parameters of VGG-16 this is 2.8 GB.
