@@ -33,10 +33,10 @@ def command(run: str, data: str | None, best: bool, device: str, precision: str 
         raise ConfigError(
             f"{run} stands outside its run folder, so the images it was trained on are not known. Name them: evaluate {run} DATA."
         )
-    whole, test = images.load((folder.config().data if data is None else data) or None)
+    whole, val, test = images.parts((folder.config().data if data is None else data) or None, grey=predictor.config.grey)
     if data is None:
         predictor.require_same_images(whole)
-    dataset = test or images.split(whole, predictor.config.val_split, predictor.config.seed)[1]
+    dataset = test or val or images.split(whole, predictor.config.val_split, predictor.config.seed)[1]
     result = predictor.evaluate(dataset)
     if form == "json":
         values = {

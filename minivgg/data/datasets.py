@@ -1,7 +1,8 @@
-"""`Dataset`: images and labels in memory; `load` finds them, `split` takes a validation part out."""
+"""`Dataset`: images and labels in memory, from the embedded set, idx files or an .npz file."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from ..backend.arrays import Array
-from ..backend.random import stream
-from ..errors import ConfigError, DataError
-from .arguments import number
+from ..errors import DataError
 from .idx import read_idx
 from .mnist import find_pairs
 from .npz import read_npz
 
-__all__ = ["FASHION_CLASSES", "Dataset", "load", "split"]
+__all__ = ["FASHION_CLASSES", "Dataset", "load"]
 
 FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _EMBEDDED = Path(__file__).parent / "embedded" / "fashion_mnist_5000_1000.npz"
@@ -67,6 +66,24 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def shape(self) -> tuple[int | None, int | None, int]:
+        """(H, W, C) of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def read(self, indices: Array, least: int | None = None) -> Array:
+        """The images at `indices`, uint8 (B, H, W, C); see `Images`."""
+        return self.images[indices]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of images, labels and class names."""
+        sha = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
+        for start in range(0, len(self), 1024):
+            sha.update(self.images[start : start + 1024].tobytes())
+        sha.update(self.labels.astype("<i8").tobytes())
+        return sha.hexdigest()
+
     def take(self, indices: Array, name: str | None = None) -> Dataset:
         """The samples at `indices` (int, any order), copied, as a dataset of the same classes."""
         return Dataset(self.images[indices], self.labels[indices], self.classes, name or self.name)
@@ -104,29 +121,6 @@ def load(source: str | Path | None = None) -> tuple[Dataset, Dataset | None]:
         shapes = " and ".join(str(dataset.images.shape[1:]) for dataset in datasets)
         raise DataError(f"{path}: training and test images differ in size (H, W, C): {shapes}. Bring them to one size.")
     return datasets[0], datasets[1] if len(datasets) == 2 else None
-
-
-def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """(training part, validation part), the latter with `fraction` of the images of each class.
-
-    Drawn from the stream (seed, "split"): the same seed gives the same parts, in the dataset's order. Each class
-    keeps an image for training. Raises ConfigError if the fraction is not between 0 and 1, or leaves no validation image.
-    """
-    fraction = number("the validation fraction", fraction)
-    if not 0 < fraction < 1:
-        raise ConfigError(f"the validation fraction must lie between 0 and 1, both excluded, but is {fraction}.")
-    order = stream(seed, "split").permutation(len(dataset))
-    held = np.zeros(len(dataset), bool)
-    for label in range(len(dataset.classes)):
-        members = order[dataset.labels[order] == label]
-        held[members[: max(0, min(int(fraction * len(members) + 0.5), len(members) - 1))]] = True
-    if not held.any():
-        raise ConfigError(
-            f"a validation fraction of {fraction} of {len(dataset):,} images in {len(dataset.classes)} classes leaves "
-            "none for validation (each class keeps one for training). Raise the fraction or add images."
-        )
-    name = dataset.name
-    return dataset.take(np.flatnonzero(~held), f"{name}/fit"), dataset.take(np.flatnonzero(held), f"{name}/validation")
 
 
 def _describe(value: object) -> str:

@@ -39,3 +39,7 @@ class Draws:
     def nth(self, occurrence: int) -> Draws:
         """The same draws for the transform that is the `occurrence`-th of its kind, so that two do not draw alike."""
         return replace(self, occurrence=occurrence)
+
+    def of(self, position: int) -> Draws:
+        """The draws of the batch's sample at `position` alone."""
+        return replace(self, indices=self.indices[position : position + 1])

@@ -15,8 +15,8 @@ from ..backend.layout import as_nchw
 from ..backend.random import stream
 from ..errors import ConfigError, DataError, ShapeError
 from .arguments import integer
-from .datasets import Dataset
 from .draws import Draws
+from .images import LabelledImages
 from .transforms import Transform
 
 __all__ = ["Batch", "Loader"]
@@ -50,7 +50,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: LabelledImages,
         batch_size: int,
         transform: Transform,
         *,
@@ -122,7 +122,11 @@ class Loader:
 
     def _transformed(self, epoch: int, indices: Array, training: bool) -> Array:
         """Images float32 (B, C, H, W), stored channels-last."""
-        out = self.transform(self.dataset.images[indices], Draws(self.seed, epoch, indices, training))
+        images = self.dataset.read(indices, self.transform.least)
+        out = self.transform(images, Draws(self.seed, epoch, indices, training))
+        if isinstance(out, list):
+            sizes = " and ".join(sorted({f"{image.shape[0]}×{image.shape[1]}" for image in out})[:2])
+            raise ShapeError(f"{self.transform} left images of {sizes}, but a batch has one size. Add Crop(size).")
         if out.ndim != 4 or len(out) != len(indices):
             raise ShapeError(f"{self.transform} made {out.shape} of {len(indices)} images, expected (B, H, W, C).")
         return as_nchw(np.ascontiguousarray(out, np.float32))

@@ -6,9 +6,18 @@ from pathlib import Path
 
 from ..errors import DataError
 
-__all__ = ["IdxPair", "find_pairs"]
+__all__ = ["IdxPair", "find_pairs", "has_pairs"]
 
 IdxPair = tuple[Path, Path]  # images, labels
+
+
+def has_pairs(folder: Path) -> bool:
+    """Whether any of the well-known names is in the folder."""
+    wanted = {name for part in ("train", "t10k") for what in ("images", "labels") for name in _names(part, what)}
+    try:
+        return any(entry.name in wanted for entry in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read: {error.strerror or error}.") from None
 
 
 def find_pairs(folder: Path) -> tuple[IdxPair, IdxPair | None]:

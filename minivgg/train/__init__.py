@@ -8,7 +8,6 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
 from .convolutions import explain
-from .decode import read_image
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
 from .gradients import gradients, micro_batches
@@ -48,7 +47,6 @@ __all__ = [
     "measure",
     "micro_batches",
     "read_config_file",
-    "read_image",
     "readable",
     "save_checkpoint",
     "throughput",

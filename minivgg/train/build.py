@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,18 @@ from .. import data, models, optim
 from ..backend.device import Device
 from ..backend.pool import allowed
 from ..backend.precision import check
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from .config import TrainConfig
+from .preprocessing import preprocessing
 from .scaling import LossScale
 
-__all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "fingerprint", "preprocessing"]
+__all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "evaluation_loader"]
 
 
 @dataclass
 class Job:
-    """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), SHA-256. `scaling` is for fp16 only."""
+    """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), of which H and W are None where sizes
+    differ, SHA-256. `scaling` is for fp16 only."""
 
     config: TrainConfig
     device: Device
@@ -54,13 +55,12 @@ def build_job(config: TrainConfig) -> Job:
     allowed(device, config.gpu_memory)
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
-    whole, test = data.load(source or None)
+    whole, val, test = data.parts(source or None, grey=config.grey)
     _require_learnable(whole, test, source or whole.name)
-    fit, held = data.split(whole, config.val_split, config.seed)
+    fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
-    height, width, channels = whole.images.shape[1:]
-    model = build_model(config, len(whole.classes), channels).to(device=str(device))
+    model = build_model(config, len(whole.classes), whole.shape[2]).to(device=str(device))
     return Job(
         config=config,
         device=device,
@@ -72,12 +72,12 @@ def build_job(config: TrainConfig) -> Job:
         val=evaluation_loader(held, config.micro_batch, transform, config.workers),
         test=None if test is None else evaluation_loader(test, config.micro_batch, transform, config.workers),
         classes=whole.classes,
-        images={"count": len(whole), "shape": [height, width, channels], "sha256": fingerprint(whole)},
+        images={"count": len(whole), "shape": list(whole.shape), "sha256": whole.fingerprint()},
         scaling=LossScale(device) if config.precision == "fp16" else None,
     )
 
 
-def _require_learnable(train: data.Dataset, test: data.Dataset | None, place: str) -> None:
+def _require_learnable(train: data.LabelledImages, test: data.LabelledImages | None, place: str) -> None:
     """Raise DataError for fewer than two classes among the training labels, or test labels that training never shows."""
     seen = {*train.labels.tolist()}
     if len(seen) < 2:
@@ -87,7 +87,7 @@ def _require_learnable(train: data.Dataset, test: data.Dataset | None, place: st
         raise DataError(f"{place}: class {train.classes[unseen[0]]} is among the test labels, but no training image has it.")
 
 
-def evaluation_loader(dataset: data.Dataset, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:
+def evaluation_loader(dataset: data.LabelledImages, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:
     """Every image once, in order, without augmentation."""
     return data.Loader(dataset, batch_size, transform, shuffle=False, training=False, workers=workers)
 
@@ -126,31 +126,3 @@ def build_schedule(config: TrainConfig, steps: int) -> optim.Schedule:
     if config.schedule == "step":
         return optim.Step(config.lr, math.ceil(steps / (config.drops + 1)), config.factor, warmup)
     return optim.Constant(config.lr, warmup)
-
-
-def preprocessing(config: TrainConfig, dataset: data.Dataset) -> data.Transform:
-    """Crop (after padding with black where images are too small), mirror, and normalise by the dataset's own statistics.
-
-    A margin of `shift` pixels on each side is what a random crop can move in; evaluation takes the centre.
-    Raises ConfigError if an image is so far from square that the crop cannot fit.
-    """
-    size, (height, width) = config.image_size, dataset.images.shape[1:3]
-    padding = max(0, math.ceil((size - min(height, width)) / 2) + config.shift)
-    if min(height, width) > size and config.image_size * 4 < min(height, width):
-        raise ConfigError(
-            f"images of {height}×{width} cropped to {size}×{size} would show little of themselves. "
-            f"Set image_size nearer to {min(height, width)} (--image-size), or rescale the images."
-        )
-    mean, std = data.statistics(dataset)
-    steps: list[data.Transform] = [data.Crop(size, padding)] if padding or (height, width) != (size, size) else []
-    steps += [data.Mirror()] if config.mirror else []
-    return data.Compose((*steps, data.Normalise(mean, std)))
-
-
-def fingerprint(dataset: data.Dataset) -> str:
-    """SHA-256 of images, labels and class names."""
-    sha = hashlib.sha256(repr((dataset.images.shape, dataset.classes)).encode())
-    for start in range(0, len(dataset), 1024):
-        sha.update(dataset.images[start : start + 1024].tobytes())
-    sha.update(dataset.labels.astype("<i8").tobytes())
-    return sha.hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from ..errors import ConfigError, nearest
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
 
 # Where a run happens, how often it saves, what it keeps in memory: no influence on its bits, and no place in its checkpoints.
-NOT_IN_CHECKPOINTS = frozenset({"data", "out", "device", "gpu_memory", "workers", "checkpoint_every", "recompute"})
+NOT_IN_CHECKPOINTS = frozenset({"data", "init_from", "on_bad", "out", "device", "gpu_memory", "workers", "checkpoint_every", "recompute"})
 
 Range = tuple[str, Callable[[Any], bool]]
 _ANY: Range = ("", lambda v: True)
@@ -32,6 +33,15 @@ def _within(least: float, most: float) -> Range:
 
 def _one_of(*names: str) -> Range:
     return " or ".join(f'"{name}"' for name in names), lambda v: v in names
+
+
+def _is_scale(v: str) -> bool:
+    """ "", "256" or "256-512"."""
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", v)
+    return not v or (match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]))
+
+
+_SCALE: Range = ('such as "256" or "256-512", the smaller first', _is_scale)
 
 
 def _below_one(v: float) -> bool:
@@ -54,7 +64,11 @@ def _key(default: Any, meaning: str, valid: Range = _ANY) -> Any:
 class TrainConfig:
     """The configuration of a run. Raises ConfigError, with the key's name, for a value of a wrong type or out of range."""
 
-    data: str = _key("", "folder of idx files or an .npz file; empty: the embedded Fashion-MNIST images")
+    data: str = _key("", "folder of images or of idx files, or an .npz file; empty: the embedded Fashion-MNIST images")
+    grey: bool = _key(False, "read the images of a folder with one channel, not three")
+    on_bad: str = _key("fail", "an image file that cannot be read: stop, or leave it out from the start", _one_of("fail", "skip"))
+    recipe: str = _key("small", "where defaults come from: the small data of today, or the paper's procedure", _one_of("small", "paper"))
+    init_from: str = _key("", "run folder or checkpoint whose first convolutions and fully connected layers are the first weights")
     model: str = _key("vgg11_bn", "the network's name")
     width: float = _key(0.25, "factor on the number of filters of every layer", _within(1e-3, 10_000))
     head: str = _key("linear", "classifier: one linear layer behind global pooling, or the paper's three", _one_of("linear", "paper"))
@@ -80,6 +94,16 @@ class TrainConfig:
     label_smoothing: float = _key(0.1, "share of each target spread over all classes", ("in [0, 1)", _below_one))
     clip: float = _key(0.0, "bound on the gradients' joint L2 norm; 0: none", _NOT_NEGATIVE)
     mirror: bool = _key(True, "mirror each training image with probability ½")
+    scale: str = _key(
+        "", "shortest side that images are rescaled to: 256, or 256-512 drawn anew for each use; empty: folders to image_size", _SCALE
+    )
+    random_resized: bool = _key(False, "crop a random part of each training image and rescale it, in place of a crop of fixed size")
+    colour_shift: float = _key(0.0, "deviation of the random shift along the training colours' axes; the paper's is 0.1", _NOT_NEGATIVE)
+    normalise: str = _key(
+        "std", "std: divide by the channels' deviations; mean: subtract the mean of 0..255, as the paper", _one_of("std", "mean")
+    )
+    cutout: int = _key(0, "side of a square of each training image that is blanked, in pixels; 0: none", _within(0, 4096))
+    mixup: float = _key(0.0, "α of the Beta(α, α) share in which pairs of training images are mixed; 0: none", _NOT_NEGATIVE)
     shift: int = _key(1, "shift each training image by up to so many pixels", _within(0, 1024))
     val_split: float = _key(0.1, "share of the training images kept for validation", ("in (0, 1)", lambda v: 0 < v < 1))
     seed: int = _key(0, "decides every random draw", _NOT_NEGATIVE)

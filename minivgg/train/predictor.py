@@ -17,10 +17,9 @@ from ..backend.device import Device
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
 from ..errors import CheckpointError, DataError
-from .build import build_model, evaluation_loader, fingerprint
+from .build import build_model, evaluation_loader
 from .checkpoint import load_checkpoint
 from .config import TrainConfig
-from .decode import read_image
 from .evaluate import Evaluation, evaluate
 from .run_folder import RunFolder
 
@@ -29,12 +28,13 @@ __all__ = ["Predictor"]
 
 @dataclass(frozen=True)
 class Predictor:
-    """`Predictor.load(run)`, then `predict(paths)` or `evaluate(dataset)`. `shape` is (H, W, C) of the images it was trained on."""
+    """`Predictor.load(run)`, then `predict(paths)` or `evaluate(dataset)`. `shape` is (H, W, C) of the images it was trained on; H and W
+    are None where they had sizes of their own."""
 
     model: Any
     classes: tuple[str, ...]
     transform: data.Transform
-    shape: tuple[int, int, int]
+    shape: tuple[int | None, int | None, int]
     config: TrainConfig
     device: Device
     images: Any  # what identifies the training images: count, shape, SHA-256
@@ -72,7 +72,10 @@ class Predictor:
         height, width, channels = self.shape
         found = []
         for path in [paths] if isinstance(paths, str | Path) else paths:
-            image = read_image(path, channels, (height, width))
+            if height is None or width is None:
+                image = data.decode(path, channels, self.transform.least)
+            else:
+                image = data.read_image(path, channels, (height, width))
             batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
             with self.device.use(), mode.no_grad(), in_precision(self.precision):
                 x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
@@ -80,19 +83,19 @@ class Predictor:
             found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])
         return found
 
-    def require_same_images(self, dataset: data.Dataset) -> None:
+    def require_same_images(self, dataset: data.LabelledImages) -> None:
         """Raise DataError unless `dataset` holds the very images that the model was trained with, split included."""
-        if fingerprint(dataset) != self.images["sha256"]:
+        if dataset.fingerprint() != self.images["sha256"]:
             raise DataError(
                 f"{dataset.name} has changed since the run: its validation images may now be among those that were trained on. "
                 "Give back the images, or name others: evaluate RUN DATA."
             )
 
-    def evaluate(self, dataset: data.Dataset) -> Evaluation:
+    def evaluate(self, dataset: data.LabelledImages) -> Evaluation:
         """Loss and accuracy on a dataset of the same image size and classes. Raises DataError if they differ."""
-        if dataset.images.shape[3] != self.shape[2] or dataset.classes != self.classes:
+        if dataset.shape[2] != self.shape[2] or dataset.classes != self.classes:
             raise DataError(
-                f"{dataset.name} has {dataset.images.shape[3]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
+                f"{dataset.name} has {dataset.shape[2]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
                 f"but the model was trained on {self.shape[2]} and the {len(self.classes)} classes {_some(self.classes)}."
             )
         with in_precision(self.precision):

@@ -78,5 +78,5 @@ def _compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str, path
 
 def _described(state: Mapping[str, Any]) -> str:
     images = state["images"]
-    size = "×".join(map(str, images["shape"]))
+    size = "×".join("any" if side is None else str(side) for side in images["shape"])
     return f"{images['count']:,} of {size} in {len(state['classes'])} classes (SHA-256 {images['sha256'][:12]}…)"

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from minivgg import data
+from minivgg.data import read_image
 from minivgg.errors import CheckpointError, DataError
-from minivgg.train import Predictor, read_image, save_checkpoint, train
+from minivgg.train import Predictor, save_checkpoint, train
 from minivgg.train.checkpoint import Checkpoint, load_checkpoint
 
 

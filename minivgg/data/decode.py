@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.arrays import Array
 from ..errors import DataError
 
-__all__ = ["read_image"]
+__all__ = ["FORMATS", "decode", "read_image"]
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MAX_PIXELS = 50_000_000
 
 
-def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
-    """The image as uint8 (H, W, channels), grey (1) or RGB (3): scaled isotropically until it covers `size`, its centre cut out.
+def decode(path: str | Path, channels: int, least: int | None = None) -> Array:
+    """The whole image as uint8 (H, W, channels), grey (1) or RGB (3), upright.
 
+    `least`: a JPEG file may be read at a half, a quarter or an eighth of its size, as long as its shortest side keeps so many pixels.
     Raises DataError, with path and reason, for a file that is missing, of another format, over 50 million pixels, or damaged.
     """
     from PIL import Image, ImageOps
@@ -27,15 +29,15 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; what matters raises
-            with Image.open(file, formats=_FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
                     raise DataError(f"{path}: {image.width}×{image.height} pixels are more than {_MAX_PIXELS:,}. Scale the image down.")
+                mode = "L" if channels == 1 else "RGB"
+                if least:
+                    image.draft(None, (least, least))
                 image.load()  # all of it; verify() would pass half a JPEG
-                upright = ImageOps.exif_transpose(image)
-                height, width = size
-                colour = _in_mode(upright, "L" if channels == 1 else "RGB", path)
-                fitted = ImageOps.fit(colour, (width, height), Image.Resampling.BICUBIC)
-                return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+                colour = _in_mode(ImageOps.exif_transpose(image), mode, path)
+                return np.asarray(colour, np.uint8).reshape(colour.height, colour.width, channels)
     except DataError:
         raise
     except FileNotFoundError:
@@ -46,7 +48,18 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Any:
         reason = (
             "it is no image of a known format" if type(error).__name__ == "UnidentifiedImageError" else f"{error or type(error).__name__}"
         )
-        raise DataError(f"{path}: cannot be read as an image: {reason}. Known formats: {', '.join(_FORMATS)}.") from None
+        raise DataError(f"{path}: cannot be read as an image: {reason}. Known formats: {', '.join(FORMATS)}.") from None
+
+
+def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Array:
+    """The image as uint8 (H, W, channels): decoded, scaled isotropically until it covers `size`, its centre cut out."""
+    from PIL import Image, ImageOps
+
+    height, width = size
+    image = decode(path, channels)
+    picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+    fitted = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(fitted, np.uint8).reshape(height, width, channels)
 
 
 def _in_mode(image: Any, mode: str, path: Path) -> Any:
