@@ -1,7 +1,7 @@
 """Image files to arrays, safely: known formats only, bounds on bytes and pixels, every byte decoded, the camera's orientation applied.
 
-Memory: an image of N pixels takes at most 16·N bytes while it is decoded, and a file's own bytes at most twice; N is at most 50
-million. What is read is the content: a PNG named .jpg is a PNG. Colour profiles are not applied.
+Memory: an image of N pixels takes at most 24·N bytes while it is decoded (WebP 22, a photograph in JPEG 14), and a file's own bytes at
+most twice; N is at most 50 million. The content decides, not the name: a PNG named .jpg is a PNG. Colour profiles are not applied.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def _in_mode(image: Any, mode: str, path: str | Path) -> Any:
     from PIL import Image
 
     turn = orientation(image)
-    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM", None}):
+    if image.mode == "LAB":
+        raise DataError(f"{one_line(path)}: CIELAB colours are not read. Save the image in RGB.")
+    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM"}):
         kind = "floating-point" if image.mode == "F" else "32-bit"
         raise DataError(f"{one_line(path)}: {kind} values have no known range of brightness. Save the image with 8 or 16 bits.")
     if image.mode.startswith("I;16") or image.mode == "I":
