@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from .bounded import one_line
 from .datasets import FASHION_CLASSES, Dataset, load
 from .decode import decode, read_image
 from .draws import Draws
 from .folder import ImageFolder
 from .idx import read_idx
 from .images import LabelledImages
+from .inspection import Report, inspect
 from .loader import Batch, Loader
 from .parts import Parts, parts, split
 from .statistics import statistics
@@ -27,11 +29,14 @@ __all__ = [
     "Normalise",
     "Pad",
     "Parts",
+    "Report",
     "Rescale",
     "Transform",
     "decode",
     "from_json",
+    "inspect",
     "load",
+    "one_line",
     "parts",
     "read_idx",
     "read_image",
