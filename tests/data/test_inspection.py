@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from minivgg.cli import run
 from minivgg.data import inspect
+from minivgg.data.tree import SUFFIXES
 from minivgg.errors import DataError
 
 from .nasty import CASES, build, encoded, frames, picture, turned
@@ -162,3 +164,18 @@ def test_command_ends_with_3_where_training_would_fail(sound: Path, check: Calla
     assert found["bad"] == [{"image": "train/dog/two\nlines.png", "reason": "the file is empty (0 bytes). Fetch it again."}]
     code, out, err = check(sound / "gone")
     assert (code, out) == (3, "") and err == f"error: {sound / 'gone'}: there is no such file or folder. Check the path.\n"
+
+
+def test_page_on_images_prints_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Callable[..., tuple[int, str, str]]
+) -> None:
+    """docs/images.md's example makes a folder of which check-data says what stands there; only a count of bytes may differ between
+    versions of Pillow. The suffixes are those of the code."""
+    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text(encoding="utf-8")
+    example, shown = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()  # type: ignore[union-attr]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/images.md", "exec"), {"__name__": "page"})
+    code, out, err = check("photos")
+    assert (code, err) == (3, "")
+    assert re.sub(r"\d+ bytes not", "some bytes not", out) == re.sub(r"\d+ bytes not", "some bytes not", shown)
+    assert " ".join(sorted(SUFFIXES)) in page and f"makes {len(CASES)} files" in page
