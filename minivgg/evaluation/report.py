@@ -126,12 +126,18 @@ def _epochs(run: Path | None) -> list[dict[str, Any]]:
 
 
 def _confusion(scored: Scored, scores: Scores) -> dict[str, Any]:
-    """Names and rows of cells (count, strength of its colour in 0..1, whether it is right)."""
+    """Names, and rows of (name, cells, images). A cell is (count, share of its row, "right" or "wrong"), or "" for the others called
+    something among the others, which may be either."""
     part = most_confused(scores.confusion)
+    shown = len(part.classes)
     names = [scored.classes[number] for number in part.classes] + ([f"{part.others:,} others"] if part.others else [])
     totals = np.maximum(part.counts.sum(axis=1), 1)
     rows = [
-        (name, [(count, round(count / total, 3), i == j) for j, count in enumerate(line)], sum(line))
+        (
+            name,
+            [(count, count / total, ("right" if i == j else "wrong") if min(i, j) < shown else "") for j, count in enumerate(line)],
+            sum(line),
+        )
         for i, (name, line, total) in enumerate(zip(names, part.counts.tolist(), totals.tolist(), strict=True))
     ]
     return {"names": names, "rows": rows, "others": part.others}
