@@ -50,13 +50,13 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of three epochs, of which one lacks its validation."""
+    """A run folder of three epochs, of which two have losses that are not finite."""
     folder = tmp_path_factory.mktemp("runs") / "2026-01-01_vgg11"
     folder.mkdir()
     rows = [
         {"epoch": e, "train_loss": 2 / e, "val_loss": 2.1 / e, "train_accuracy": e / 4, "val_accuracy": e / 5, "lr": 0.1} for e in (1, 2, 3)
     ]
-    rows[1]["val_loss"] = float("nan")
+    rows[1]["val_loss"], rows[2]["train_loss"] = float("nan"), float("inf")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -168,7 +168,7 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", "null", '{"loss": 1}', '{"epoch": "x"}'])
+@pytest.mark.parametrize("line", ["{", "[1]", "null", '{"loss": 1}', '{"epoch": "x"}', '{"epoch": 1, "train_loss": []}'])
 def test_damaged_metrics_are_named(line: str, tmp_path: Path) -> None:
     """A metrics.jsonl that cannot be read is a DataError with its path, after the tables were written."""
     (tmp_path / "metrics.jsonl").write_text(line + "\n")

@@ -65,6 +65,13 @@ def test_calibration_is_a_loop_over_bins(bins: int) -> None:
     assert found.confidence == pytest.approx(np.mean([max(row) for row in scored.probabilities]))
 
 
+def test_a_confidence_on_a_border_is_in_the_bin_below() -> None:
+    """1, 4/5 and 3/5 with five bins: the last three bins have one each; the next number above 3/5 is one bin higher."""
+    top = np.array([1.0, 0.8, 0.6, np.nextafter(0.6, 1)])
+    scored = answers(4, 2, probabilities=np.stack([top, 1 - top], axis=1))
+    assert calibrate(scored, 5).counts.tolist() == [0, 0, 1, 2, 1]
+
+
 def test_a_sure_and_always_right_network_is_perfect() -> None:
     """Probabilities 0 and 1, all right: loss 0 to rounding, no calibration error, Brier score 0. All wrong: a finite loss."""
     y = np.array([0, 1, 2, 1])
