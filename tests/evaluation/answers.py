@@ -27,13 +27,13 @@ def answers(n: int = 60, k: int = 4, seed: int = 0, strength: float = 1.5, **cha
     return Scored(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def predictor(channels: int = 1, classes: int = 4, name: str = "vgg11", head: str = "paper") -> Predictor:
+def predictor(channels: int = 1, classes: int = 4, name: str = "vgg11", head: str = "paper", device: str = "cpu") -> Predictor:
     """An untrained network for 28×28 images."""
-    model = models.build(name, num_classes=classes, in_channels=channels, image_size=32, width=1 / 16, head=head).eval()
+    model = models.build(name, num_classes=classes, in_channels=channels, image_size=32, width=1 / 16, head=head).to(device=device).eval()
     transform = data.Compose((data.Crop(32, 2), data.Normalise((0.5,) * channels, (0.25,) * channels)))
-    config = TrainConfig(model=name, width=1 / 16, head=head, device="cpu")
+    config = TrainConfig(model=name, width=1 / 16, head=head, device=device)
     names = tuple(f"class {c}" for c in range(classes))
-    return Predictor(model, names, transform, (28, 28, channels), config, Device("cpu"), {})
+    return Predictor(model, names, transform, (28, 28, channels), config, Device(device), {})
 
 
 def noise(k: int, channels: int = 1) -> np.ndarray:
