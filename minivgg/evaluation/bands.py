@@ -23,7 +23,7 @@ _WORKSPACES = 2.0  # a layer's kernels need up to as much again as its input and
 def halo(network: Dense) -> int:
     """How many pixels around a cell's own 32×32 decide what the last feature map has there: 90 for VGG-16."""
     pixels = 0
-    for layer in reversed(list(network.features)):  # type: ignore[call-overload]
+    for layer in reversed(list(network.features)):
         if isinstance(layer, nn.MaxPool2d):
             pixels *= 2
         elif isinstance(layer, nn.Conv2d):
@@ -34,7 +34,7 @@ def halo(network: Dense) -> int:
 def bytes_per_pixel(network: Dense) -> int:
     """Bytes that the features need for each pixel of an image at their peak, estimated: a layer's input, its output, and workspaces."""
     share, channels, peak = 1.0, network.in_channels, 0.0
-    for layer in network.features:  # type: ignore[attr-defined]
+    for layer in network.features:
         before = share * channels
         if isinstance(layer, nn.MaxPool2d):
             share /= 4

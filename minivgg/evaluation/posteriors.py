@@ -18,10 +18,10 @@ from .scored import Scored
 from .sight import Sight
 from .views import PROTOCOLS, View, views
 
-__all__ = ["fuse", "score"]
+__all__ = ["fuse", "posteriors"]
 
 
-def score(
+def posteriors(
     predictor: Predictor,
     dataset: data.LabelledImages,
     protocol: str = "center",
@@ -51,12 +51,11 @@ def score(
     names = _names(dataset)
     found = np.zeros((len(dataset), len(dataset.classes)))
     for batch in batches(_views(dataset, names, sight, protocol, sides, mirrored), pixels):
-        posteriors = _posteriors(predictor, network, sight, batch, pixels, most)
-        np.add.at(found, batch.indices, batch.shares[:, None] * posteriors)
+        np.add.at(found, batch.indices, batch.shares[:, None] * _softmax(predictor, network, sight, batch, pixels, most))
     if not np.isfinite(found).all():
         first = int(np.argmin(np.isfinite(found).all(1)))
         raise NumericalError(
-            f"the network's scores of {dataset.name}, image {names[first]}, are not finite. Were its weights, in training?"
+            f"the network's scores of {dataset.name}, image {names[first]}, are not finite: its weights may have diverged."
         )
     listed = " ".join(map(str, sides))
     title = f"{protocol}, scale{'s' if len(sides) > 1 else ''} {listed}{', mirrored' if mirrored else ''}"
@@ -94,7 +93,7 @@ def _views(
             yield index, view
 
 
-def _posteriors(predictor: Predictor, network: models.Dense, sight: Sight, batch: ViewBatch, pixels: int, most: int) -> Array:
+def _softmax(predictor: Predictor, network: models.Dense, sight: Sight, batch: ViewBatch, pixels: int, most: int) -> Array:
     """float64 (B, K): the soft-max of each view's logits."""
     images = sight.normalised(batch.images)
     if batch.whole:
