@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from minivgg.evaluation.scoring import fuse, score
+from minivgg.evaluation.posteriors import fuse, posteriors
 
 from measuring.command import Parser, run
 from measuring.machine import describe, versions
@@ -107,7 +107,7 @@ def columns(runs: Sequence[Path], test: data.LabelledImages) -> list[Scored]:
     S_min, the middle and S_max, on whole images, on 5×5 crops, and the mean of both, which is the protocol "both"."""
     single = [score(Predictor.load(path), test, "dense") for path in runs]
     last = Predictor.load(runs[-1])
-    several, crops = (score(last, test, protocol, "multi") for protocol in ("dense", "multi-crop"))
+    several, crops = (posteriors(last, test, protocol, "multi") for protocol in ("dense", "multi-crop"))
     return [*single, several, crops, fuse([several, crops])]
 
 
