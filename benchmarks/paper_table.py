@@ -105,7 +105,7 @@ def measured(rows: Sequence[str], recipe: Mapping[str, Any], test: data.Labelled
 def columns(runs: Sequence[Path], test: data.LabelledImages) -> list[Scored]:
     """Table 3: each stage's network on the whole image, mirrored, at Q = S or the middle of its S. Tables 4 and 5: the last one at
     S_min, the middle and S_max, on whole images, on 5×5 crops, and the mean of both, which is the protocol "both"."""
-    single = [score(Predictor.load(path), test, "dense") for path in runs]
+    single = [posteriors(Predictor.load(path), test, "dense") for path in runs]
     last = Predictor.load(runs[-1])
     several, crops = (posteriors(last, test, protocol, "multi") for protocol in ("dense", "multi-crop"))
     return [*single, several, crops, fuse([several, crops])]
