@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from minivgg.evaluation.posteriors import fuse, posteriors
 
 from measuring.command import Parser, run
 from measuring.machine import describe, versions
 from measuring.section import put_section
 from minivgg import data
 from minivgg.errors import ConfigError, nearest
+from minivgg.evaluation.posteriors import fuse, posteriors
 from minivgg.evaluation.scored import Scored
 from minivgg.files import write_atomically
 from minivgg.models.vgg import NAMES
