@@ -14,13 +14,14 @@ network = models.dense(model)
 rng = np.random.default_rng(0)
 image = rng.standard_normal((1, 3, 64, 64), dtype=np.float32)
 
-# The first fully connected layer takes 32 channels of 2×2 cells, 128 numbers. Written as a filter it is 2×2 in size: the same numbers.
+# The first fully connected layer takes 32 channels of 2×2 cells, 128 numbers. As filters of 2×2 its weights are the same numbers.
 print("as a layer:      ", model.classifier[0].weight.shape)  # (256, 128)
 print("as a convolution:", network.classifier[0].weight.shape)  # (256, 32, 2, 2)
 with mv.no_grad():
     logits = model(mv.Tensor(image)).data  # (1, 5)
     scores = network(mv.Tensor(image)).data  # (1, 5, 1, 1): on 2×2 cells a 2×2 filter has one place
-print(f"on 64×64 a map of {scores.shape[2]}×{scores.shape[3]}, {np.abs(scores[..., 0, 0] - logits).max():.0e} from the plain network's logits")
+error = np.abs(scores[..., 0, 0] - logits).max()
+print(f"on 64×64 a map of {scores.shape[2]}×{scores.shape[3]}, {error:.0e} from the plain network's logits")
 
 # A larger image, and not a square: 5×4 cells. The filter has 4×3 places, each with scores of its own.
 large = rng.standard_normal((1, 3, 160, 128), dtype=np.float32)
@@ -33,7 +34,7 @@ by_hand = np.stack(by_hand, axis=-1).reshape(scores.shape)
 print(f"on 160×128 a map of {scores.shape[2]}×{scores.shape[3]}, {np.abs(scores - by_hand).max():.0e} from the layers at each place")
 print("the image's scores are the map's mean:", scores.mean(axis=(2, 3))[0].round(4))
 
-# Twelve crops of 64×64 would give twelve answers, too, but not the same: around a crop there are zeros, where the map sees its neighbours.
+# Twelve crops of 64×64 would give twelve answers, too, but not the same: around a crop are zeros, where the map sees neighbours.
 with mv.no_grad():
     crops = np.concatenate([large[:, :, 32 * i : 32 * i + 64, 32 * j : 32 * j + 64] for i in range(4) for j in range(3)])
     answers = model(mv.Tensor(crops)).data  # (12, 5)
