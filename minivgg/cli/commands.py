@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "minivgg"]
 
 COMMANDS = {
     "train": "Train a model; without arguments, on the embedded images.",
+    "show-batch": "Draw a sheet of images as the network will see them.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
     "check-data": "Read every image, and tell what is bad, double or odd.",
