@@ -84,7 +84,7 @@ class Loader:
                 "Lower batch_size or add images."
             )
         self.image_shape: tuple[int, int, int] = self._probe()
-        if self.workers and type(dataset) is ImageFolder and not portable(transform):
+        if self.workers and type(dataset) is ImageFolder and not self.in_processes:
             warnings.warn(
                 f"{transform} is not one of minivgg's own transforms, so threads apply it, not processes: the same bits, less speed.",
                 stacklevel=2,
@@ -126,11 +126,15 @@ class Loader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    @property
+    def in_processes(self) -> bool:
+        """Whether processes prepare the batches: there are workers, for images in files, and minivgg's own transforms."""
+        return self.workers > 0 and type(self.dataset) is ImageFolder and portable(self.transform)
+
     def _employ(self) -> None:
-        """Have processes for images in files, this process's own."""
-        if type(self.dataset) is not ImageFolder or not portable(self.transform):
-            return
-        if self._processes is None or self._processes.pid != os.getpid():
+        """Have processes of this process's own, if any."""
+        if self.in_processes and (self._processes is None or self._processes.pid != os.getpid()):
+            assert isinstance(self.dataset, ImageFolder)
             self._processes = Workers(self.workers, self.dataset, self._preparation)
 
     def _prepare(self, epoch: int, indices: Array) -> Batch:
