@@ -7,6 +7,7 @@ from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
+from .contact_sheet import contact_sheet
 from .convolutions import explain
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
@@ -38,6 +39,7 @@ __all__ = [
     "Trainer",
     "build_job",
     "config_toml",
+    "contact_sheet",
     "dry_run",
     "evaluate",
     "explain",
