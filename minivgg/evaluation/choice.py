@@ -47,7 +47,7 @@ def choose(predictors: Sequence[Predictor], run: str | Path, source: str | None 
     own = config is not None and (source is None or os.path.abspath(source) == config.data)  # noqa: PTH100  a link stays a link
     bad = on_bad or (config.on_bad if config is not None and own else "fail")
     place = (config.data if own and config is not None else source) or None
-    whole, val, test = data.parts(place, grey=first.config.grey)
+    whole, val, test = data.parts(place, grey=first.config.grey, on_bad=bad)
     if own:
         first.require_same_images(whole)
     held_out = test or val
