@@ -15,6 +15,8 @@ COMMANDS = {
     "train": "Train a model; without arguments, on the embedded images.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
+    "features": "What a trained model says of each image, as a file of vectors.",
+    "classify": "A linear classifier on such vectors.",
     "summary": "A model's drawing, and the table of its layers.",
     "bench": "Time a training step, or explain its convolutions.",
     "check": "Check a model's gradients against finite differences.",
