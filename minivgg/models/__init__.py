@@ -1,6 +1,7 @@
 """The VGG networks: `models.vgg16_bn(num_classes=10, …)`, or `models.build("vgg16_bn", …)` by name."""
 
 from ..nn.summary import summary
+from .dense import Dense, dense, undense
 from .drawing import drawing
 from .vgg import COLUMNS, MODELS, NAMES, VGG, build
 
@@ -15,9 +16,12 @@ __all__ = [
     "MODELS",
     "NAMES",
     "VGG",
+    "Dense",
     "build",
+    "dense",
     "drawing",
     "summary",
+    "undense",
     "vgg11",
     "vgg11_bn",
     "vgg11_lrn",
