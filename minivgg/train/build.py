@@ -55,7 +55,7 @@ def build_job(config: TrainConfig) -> Job:
     allowed(device, config.gpu_memory)
     source = str(Path(config.data).absolute()) if config.data else ""
     config = dataclasses.replace(config, device=str(device), data=source)
-    whole, val, test = data.parts(source or None, grey=config.grey)
+    whole, val, test = data.parts(source or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
     _require_learnable(whole, test, source or whole.name)
     fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
