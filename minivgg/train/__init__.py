@@ -14,13 +14,16 @@ from .evaluate import Evaluation, evaluate
 from .gradients import gradients, micro_batches
 from .interrupts import Interrupted
 from .loop import Trainer
+from .lr_finder import RateCurve, find_lr
 from .memory import readable
 from .observer import Observer
 from .predictor import Predictor
+from .rate_plot import plot_rates, require_plot
 from .rehearsal import Prediction, Rehearsal
 from .run import Result, find_run, train
 from .run_folder import RunFolder
 from .throughput import Throughput, throughput
+from .unchanged import unchanged
 
 __all__ = [
     "Checkpoint",
@@ -30,6 +33,7 @@ __all__ = [
     "Observer",
     "Prediction",
     "Predictor",
+    "RateCurve",
     "Rehearsal",
     "Result",
     "RunFolder",
@@ -43,14 +47,18 @@ __all__ = [
     "dry_run",
     "evaluate",
     "explain",
+    "find_lr",
     "find_run",
     "gradients",
     "load_checkpoint",
     "measure",
     "micro_batches",
+    "plot_rates",
     "read_config_file",
     "readable",
+    "require_plot",
     "save_checkpoint",
     "throughput",
     "train",
+    "unchanged",
 ]

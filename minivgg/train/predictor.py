@@ -97,10 +97,14 @@ class Predictor:
                 "Give back the images, or name others: evaluate RUN DATA."
             )
 
-    def require_fit(self, dataset: data.LabelledImages) -> None:
-        """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+    def require_channels(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels that the model was trained on."""
         if dataset.shape[2] != self.shape[2]:
             raise DataError(f"{dataset.name} has {dataset.shape[2]} channel(s), but the model was trained on {self.shape[2]}.")
+
+    def require_fit(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+        self.require_channels(dataset)
         if dataset.classes != self.classes:
             lacks = [name for name in self.classes if name not in dataset.classes]
             strange = [name for name in dataset.classes if name not in self.classes]
