@@ -25,10 +25,10 @@ def command(run: str, data: str | None, best: bool, device: str, precision: str 
     """
     from .. import data as images
     from ..errors import ConfigError
-    from ..train import Predictor, RunFolder
+    from ..train import Predictor, trained
 
     predictor = Predictor.load(run, best=best, device=device, precision=precision)
-    folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
+    folder = trained(run if Path(run).is_dir() else Path(run).parent.parent)
     if data is None and not (folder.path / "config.toml").is_file():
         raise ConfigError(
             f"{run} stands outside its run folder, so the images it was trained on are not known. Name them: evaluate {run} DATA."

@@ -1,6 +1,7 @@
 """The VGG networks: `models.vgg16_bn(num_classes=10, …)`, or `models.build("vgg16_bn", …)` by name."""
 
 from ..nn.summary import summary
+from .blocks import STAGED, blocks, shallow
 from .drawing import drawing
 from .vgg import COLUMNS, MODELS, NAMES, VGG, build
 
@@ -14,9 +15,12 @@ __all__ = [
     "COLUMNS",
     "MODELS",
     "NAMES",
+    "STAGED",
     "VGG",
+    "blocks",
     "build",
     "drawing",
+    "shallow",
     "summary",
     "vgg11",
     "vgg11_bn",

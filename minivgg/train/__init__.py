@@ -15,10 +15,13 @@ from .interrupts import Interrupted
 from .loop import Trainer
 from .memory import readable
 from .observer import Observer
+from .plan import Stage, describe, stages
+from .plan_folder import PlanFolder, trained
 from .predictor import Predictor
 from .rehearsal import Prediction, Rehearsal
-from .run import Result, find_run, train
+from .run import Result, find_run
 from .run_folder import RunFolder
+from .staged import train
 from .throughput import Throughput, throughput
 
 __all__ = [
@@ -27,17 +30,20 @@ __all__ = [
     "Interrupted",
     "Job",
     "Observer",
+    "PlanFolder",
     "Prediction",
     "Predictor",
     "Rehearsal",
     "Result",
     "RunFolder",
+    "Stage",
     "StepCost",
     "Throughput",
     "TrainConfig",
     "Trainer",
     "build_job",
     "config_toml",
+    "describe",
     "dry_run",
     "evaluate",
     "explain",
@@ -49,6 +55,8 @@ __all__ = [
     "read_config_file",
     "readable",
     "save_checkpoint",
+    "stages",
     "throughput",
     "train",
+    "trained",
 ]
