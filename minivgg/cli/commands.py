@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "minivgg"]
 
 COMMANDS = {
     "train": "Train a model; without arguments, on the embedded images.",
+    "show-batch": "Draw a sheet of images as the network will see them.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
     "summary": "A model's drawing, and the table of its layers.",
@@ -30,7 +31,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f".{cmd_name}", __package__).command
+        return importlib.import_module(f".{cmd_name.replace('-', '_')}", __package__).command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

@@ -7,6 +7,7 @@ from .build import Job, build_job
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
+from .contact_sheet import contact_sheet
 from .convolutions import explain
 from .dry_run import dry_run
 from .evaluate import Evaluation, evaluate
@@ -15,7 +16,7 @@ from .interrupts import Interrupted
 from .loop import Trainer
 from .memory import readable
 from .observer import Observer
-from .plan import Stage, describe, stages
+from .plan import Stage, stages
 from .plan_folder import PlanFolder, trained
 from .predictor import Predictor
 from .rehearsal import Prediction, Rehearsal
@@ -43,7 +44,7 @@ __all__ = [
     "Trainer",
     "build_job",
     "config_toml",
-    "describe",
+    "contact_sheet",
     "dry_run",
     "evaluate",
     "explain",

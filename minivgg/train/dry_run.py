@@ -15,7 +15,7 @@ from .build import Job, build_job
 from .config import TrainConfig
 from .gradients import gradients
 from .memory import explain_out_of_memory
-from .plan import describe, stages
+from .plan import plan_table, stages
 from .scaling import unscale
 
 __all__ = ["dry_run"]
@@ -28,7 +28,7 @@ def dry_run(config: TrainConfig) -> str:
     """
     if config.scales:
         plan = stages(config, Path(config.out))
-        return f"{describe(plan)}\n\nThe first stage, {plan[0].name}:\n{dry_run(plan[0].config)}"
+        return f"{plan_table(plan)}\n\nThe first stage, {plan[0].name}:\n{dry_run(plan[0].config)}"
     job = build_job(config)
     batch = next(iter(job.train.epoch(0)))
     quiet = np.errstate(over="ignore", invalid="ignore")  # seen in loss and norm instead

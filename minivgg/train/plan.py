@@ -20,7 +20,7 @@ from .. import models
 from ..errors import ConfigError
 from .config import TrainConfig
 
-__all__ = ["Stage", "describe", "stages"]
+__all__ = ["Stage", "plan_table", "stages"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def stages(config: TrainConfig, folder: Path) -> list[Stage]:
     return found
 
 
-def describe(plan: list[Stage]) -> str:
+def plan_table(plan: list[Stage]) -> str:
     """A table of the stages: network, S, rate, epochs, first weights."""
     lines = [f"{'stage':<24}{'network':<14}{'S':<10}{'rate':<9}{'epochs':<8}first weights"]
     for stage in plan:

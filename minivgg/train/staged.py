@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .config import TrainConfig
 from .observer import Observer
-from .plan import Stage, describe, stages
+from .plan import Stage, plan_table, stages
 from .plan_folder import PlanFolder, is_finished
 from .run import Result, begin, go_on, merged, train_run
 from .run_folder import RunFolder
@@ -44,7 +44,7 @@ def train(config: TrainConfig | None = None, *, resume: str | Path | None = None
 def _train_plan(folder: PlanFolder, config: TrainConfig, observer: Observer) -> Result:
     plan = stages(config, folder.path)
     folder.require_sound(plan)
-    observer.message(f"plan folder {folder.path}\n{describe(plan)}")
+    observer.message(f"plan folder {folder.path}\n{plan_table(plan)}")
     lock = RunFolder(folder.path)
     lock.lock()
     try:

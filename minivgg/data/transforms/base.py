@@ -56,12 +56,16 @@ class Transform:
     def to_json(self) -> dict[str, Any]:
         """{"name": kind, parameter: value, …} of plain lists and numbers; equal transforms give equal dicts."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {"name": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}}
+        return {"name": self.kind, **{name: _plain(value) for name, value in fields.items()}}
 
     def _set(self, **values: Any) -> None:
         """Write checked parameters, at construction only."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def joined(images: list[Array]) -> Images:
