@@ -99,7 +99,7 @@ def _views(
     for index in range(len(dataset)):
         image = dataset.read(np.array([index]), least)[0]
         for k, side in enumerate(sides):
-            for view in views(image, sight, "dense", [side], flip, f"{dataset.name}/{names[index]}"):
+            for view in views(image, sight, "dense", [side], flip):
                 yield index * len(sides) + k, view
 
 

@@ -17,11 +17,14 @@ from .loop import Trainer
 from .lr_finder import RateCurve, find_lr
 from .memory import readable
 from .observer import Observer
+from .plan import Stage, stages
+from .plan_folder import PlanFolder, trained
 from .predictor import Predictor
 from .rate_plot import plot_rates, require_plot
 from .rehearsal import Prediction, Rehearsal
-from .run import Result, find_run, train
+from .run import Result, find_run
 from .run_folder import RunFolder
+from .staged import train
 from .throughput import Throughput, throughput
 from .unchanged import unchanged
 
@@ -31,12 +34,14 @@ __all__ = [
     "Interrupted",
     "Job",
     "Observer",
+    "PlanFolder",
     "Prediction",
     "Predictor",
     "RateCurve",
     "Rehearsal",
     "Result",
     "RunFolder",
+    "Stage",
     "StepCost",
     "Throughput",
     "TrainConfig",
@@ -58,7 +63,9 @@ __all__ = [
     "readable",
     "require_plot",
     "save_checkpoint",
+    "stages",
     "throughput",
     "train",
+    "trained",
     "unchanged",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .build import Job, build_job
 from .config import TrainConfig
 from .gradients import gradients
 from .memory import explain_out_of_memory
+from .plan import plan_table, stages
 from .scaling import unscale
 from .unchanged import unchanged
 
@@ -23,11 +25,15 @@ __all__ = ["dry_run"]
 def dry_run(config: TrainConfig | Job) -> str:
     """What training would do, as text: layers, images, steps, the first batch's loss, and the time one step takes.
 
-    A job that is given is unchanged afterwards. Raises whatever training would raise before or in its first step.
+    Of a plan it shows the stages, and tries the first. A job that is given is unchanged afterwards. Raises whatever training would
+    raise before or in its first step.
     """
     if isinstance(config, Job):
         with unchanged(config):
             return _tried(config)
+    if config.scales:
+        plan = stages(config, Path(config.out))
+        return f"{plan_table(plan)}\n\nThe first stage, {plan[0].name}:\n{dry_run(plan[0].config)}"
     return _tried(build_job(config))
 
 
@@ -47,15 +53,17 @@ def _tried(job: Job) -> str:
         )
     config = job.config
     batches, place = config.describe_batch(), f"{job.device} in {config.precision}"
+    most = "at most " if config.schedule == "plateau" else ""
     test = f"{len(job.test.dataset):,} to test" if job.test else "none to test"
     return "\n".join(
         [
             str(models.summary(job.model, (1, *job.train.image_shape))),
             "",
             f"images    {len(job.train.dataset):,} to train, {len(job.val.dataset):,} to validate, {test}; {len(job.classes)} classes",
-            f"steps     {job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {place}",
+            f"steps     {most}{job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {place}",
             f"rate      {config.schedule}, {job.schedule.lr(0):.4g} in the first step, at most {config.lr:.4g}",
             f"one step  loss {value:.4f}, gradient norm {norm:.4g}, {seconds:.2f} s; all steps about {seconds * job.steps:.0f} s",
+            *([job.taken] if job.taken else []),
             "Nothing was written. Leave out --dry-run to train.",
         ]
     )
