@@ -50,7 +50,14 @@ def test_rescaling_is_an_antialiased_bicubic(side):
 
 @pytest.mark.parametrize(
     ("height", "width", "side", "expected"),
-    [(375, 500, 256, (256, 341)), (500, 375, 256, (341, 256)), (7, 7, 3, (3, 3)), (2, 3, 3, (3, 4)), (1, 40, 2, (2, 80)), (9, 10, 1, (1, 1))],
+    [
+        (375, 500, 256, (256, 341)),
+        (500, 375, 256, (341, 256)),
+        (7, 7, 3, (3, 3)),
+        (2, 3, 3, (3, 4)),
+        (1, 40, 2, (2, 80)),
+        (9, 10, 1, (1, 1)),
+    ],
 )
 def test_the_longer_side_is_rounded_to_the_nearest_pixel(height, width, side, expected):
     """341.33 becomes 341, 1.1 becomes 1; 4.5 the even 4; the shorter side is exact."""
