@@ -48,8 +48,10 @@ def _flags(function: Any) -> Any:
 )
 @click.option("--dry-run", is_flag=True, help="Build everything, do one step's computations, write nothing.")
 @click.option("--benchmark", is_flag=True, help="Time some steps: images/s, and how long the device waits for data; write nothing.")
+@click.option("--find-lr", is_flag=True, help="Train some steps with a growing rate and suggest one for --lr; write nothing.")
+@click.option("--plot", metavar="FILE", help="With --find-lr: draw the curve, as PNG, SVG or PDF.")
 @_flags
-def command(data: str | None, file: str | None, resume: str | None, dry_run: bool, benchmark: bool, **flags: Any) -> None:
+def command(data: str | None, file: str | None, resume: str | None, **flags: Any) -> None:
     """Train a model.
 
     DATA is a folder of MNIST's idx files or an .npz file with x_train, y_train, x_test, y_test; by default 5,000 + 1,000
@@ -62,11 +64,14 @@ def command(data: str | None, file: str | None, resume: str | None, dry_run: boo
     from ..train import PlanFolder
     from .display import display
 
-    for name, value in {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"]}.items():
+    dry_run, benchmark, find_lr, plot = (flags.pop(name) for name in ("dry_run", "benchmark", "find_lr", "plot"))
+    for name, value in {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"], "--plot": plot}.items():
         if value == "":
             raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
     if benchmark and resume:
         raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
+    if plot and not find_lr:
+        raise click.UsageError("--plot draws what --find-lr finds: give both.")
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
     layers = [train.read_config_file(file)] if file else []
     if resume not in (None, "auto"):
@@ -74,6 +79,14 @@ def command(data: str | None, file: str | None, resume: str | None, dry_run: boo
         begun = PlanFolder(path) if PlanFolder.is_one(path) else train.find_run(path)
         layers.insert(0, begun.config().mapping())
     config = TrainConfig.of(*layers, given, source="the command line")
+    if find_lr:
+        if plot:
+            train.require_plot(plot)
+        curve = train.find_lr(train.build_job(config))
+        click.echo(curve)
+        if plot:
+            train.plot_rates(curve, plot)
+        return
     if dry_run or benchmark:
         click.echo(train.dry_run(config) if dry_run else str(train.throughput(config)))
         return

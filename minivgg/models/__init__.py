@@ -2,6 +2,7 @@
 
 from ..nn.summary import summary
 from .blocks import STAGED, blocks, shallow
+from .dense import Dense, dense, undense
 from .drawing import drawing
 from .vgg import COLUMNS, MODELS, NAMES, VGG, build
 
@@ -17,11 +18,14 @@ __all__ = [
     "NAMES",
     "STAGED",
     "VGG",
+    "Dense",
     "blocks",
     "build",
+    "dense",
     "drawing",
     "shallow",
     "summary",
+    "undense",
     "vgg11",
     "vgg11_bn",
     "vgg11_lrn",

@@ -52,12 +52,14 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
     config.init_from is not read again. Raises ConfigError, DataError, ShapeError, DeviceError or CheckpointError for what does not fit.
     """
     if config.scales:
-        raise ConfigError(f'scales = "{config.scales}" is a plan of several runs, where one is wanted. Name its scale: --scale 256.')
+        raise ConfigError(
+            f'scales = "{config.scales}" is a plan of several runs, where one is wanted. Name its scale: --scale {config.scales.split(",")[0]}.'
+        )
     device = Device(config.device)
     check(config.precision, device)
     allowed(device, config.gpu_memory)
     config = dataclasses.replace(config.with_absolute_paths(), device=str(device))
-    whole, val, test = data.parts(config.data or None, grey=config.grey)
+    whole, val, test = data.parts(config.data or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
     _require_learnable(whole, test, config.data or whole.name)
     fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
