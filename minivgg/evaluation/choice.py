@@ -12,7 +12,7 @@ import numpy as np
 from .. import data
 from ..backend.arrays import Array
 from ..errors import ConfigError, DataError
-from ..train import Predictor, trained
+from ..train import Predictor, RunFolder, trained
 
 __all__ = ["Chosen", "choose"]
 
@@ -32,13 +32,13 @@ def choose(predictors: Sequence[Predictor], run: str | Path, source: str | None 
     """The test images of `source`, or else its validation images. If it has neither: of the images that the run was trained on, the
     part that it held out, and of others all.
 
-    `run`: the first predictor's run folder, plan folder or a checkpoint; its images are the source where none is named. `on_bad`: see
+    `run`: the first predictor's run folder or a checkpoint in it; its images are the source where none is named. `on_bad`: see
     `data.parts`, by default as the run had it.
     Raises ConfigError if the images of a run outside its folder are not named; DataError if the run's images have changed, or if of
     several predictors one may have been trained with what another held out.
     """
     first = predictors[0]
-    folder = trained(run if Path(run).is_dir() else Path(run).parent.parent)
+    folder = trained(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
     config = folder.config() if (folder.path / "config.toml").is_file() else None
     if source is None and config is None:
         raise ConfigError(
