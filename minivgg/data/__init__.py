@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from .bounded import one_line
+from .colours import Colours, colours
 from .datasets import FASHION_CLASSES, Dataset, load
 from .decode import decode, read_image
 from .draws import Draws
 from .folder import ImageFolder
 from .idx import read_idx
 from .images import LabelledImages
+from .inspection import Report, inspect
 from .loader import Batch, Loader
 from .parts import Parts, parts, split
 from .statistics import statistics
-from .transforms import Compose, Crop, Mirror, Normalise, Pad, Rescale, Transform, from_json, rescale
+from .transforms import (
+    ColourShift,
+    Compose,
+    Crop,
+    CutOut,
+    Mirror,
+    Normalise,
+    Pad,
+    RandomResizedCrop,
+    Rescale,
+    Transform,
+    from_json,
+    rescale,
+)
 
 __all__ = [
     "FASHION_CLASSES",
     "Batch",
+    "ColourShift",
+    "Colours",
     "Compose",
     "Crop",
+    "CutOut",
     "Dataset",
     "Draws",
     "ImageFolder",
@@ -27,11 +46,16 @@ __all__ = [
     "Normalise",
     "Pad",
     "Parts",
+    "RandomResizedCrop",
+    "Report",
     "Rescale",
     "Transform",
+    "colours",
     "decode",
     "from_json",
+    "inspect",
     "load",
+    "one_line",
     "parts",
     "read_idx",
     "read_image",

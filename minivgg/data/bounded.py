@@ -18,11 +18,16 @@ import numpy as np
 from ..backend.arrays import Array
 from ..errors import DataError
 
-__all__ = ["DEFLATE_RATIO", "LIMIT", "open_file", "read_exactly"]
+__all__ = ["DEFLATE_RATIO", "LIMIT", "one_line", "open_file", "read_exactly"]
 
 LIMIT = 4 * 2**30  # bytes of one array in a file
 DEFLATE_RATIO = 1032  # deflate's best code spends two bits on 258 bytes
 _CHUNK = 2**20
+
+
+def one_line(path: str | Path) -> str:
+    """A path for a message: whatever its name, one line of printable characters (a line feed becomes \\n, an odd byte \\udcff)."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(path))
 
 
 @contextmanager
@@ -31,22 +36,22 @@ def open_file(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     try:
         status = _status(path)
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: expected a regular file, but this is a folder, a pipe or a device.")
+            raise DataError(f"{one_line(path)}: expected a regular file, but this is a folder, a pipe or a device.")
         if status.st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes). Fetch it again.")
+            raise DataError(f"{one_line(path)}: the file is empty (0 bytes). Fetch it again.")
         with path.open("rb") as file:
             yield file, status.st_size
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file or folder. Check the path.") from None
+        raise DataError(f"{one_line(path)}: there is no such file or folder. Check the path.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        raise DataError(f"{one_line(path)}: cannot be read: {error.strerror or error}.") from None
 
 
 def _status(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except ValueError as error:  # a NUL in the name
-        raise DataError(f"{str(path)!r}: not a path: {error}.") from None
+        raise DataError(f"{one_line(path)}: not a path: {error}.") from None
 
 
 def read_exactly(stream: Any, count: int, path: Path | str) -> Array:

@@ -35,7 +35,7 @@ def find_pairs(folder: Path) -> tuple[IdxPair, IdxPair | None]:
         wanted = " and ".join(_names("train", what)[0] for what in ("images", "labels"))
         raise DataError(
             f"{folder}: {state}. Looked for {wanted} (also with a dot, train-images.idx3-ubyte, and with .gz). "
-            "Folders of image files are not a supported format yet: save the images as an .npz with x_train and y_train."
+            "A folder of image files has them in folders of their class, root/train/<class>/… or root/<class>/…."
         )
     return train, test
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..backend.random import stream
-from ..errors import ConfigError
-from .arguments import number
+from ..errors import ConfigError, DataError
+from .bounded import one_line
 from .datasets import load
-from .folder import find_images
+from .folder import ImageFolder
 from .images import LabelledImages
 from .mnist import has_pairs
+from .strata import held_out
+from .tree import faults, scan
 
 __all__ = ["Parts", "parts", "split"]
 
@@ -29,22 +31,46 @@ class Parts(NamedTuple):
     test: LabelledImages | None
 
 
-def parts(source: str | Path | None = None, *, grey: bool = False) -> Parts:
+def parts(source: str | Path | None = None, *, grey: bool = False, on_bad: str = "fail", workers: int = 1) -> Parts:
     """The parts of `source`: what `load` reads, or a folder of image files.
 
     An image folder is root/train/<class>/…, with root/val/<class>/… and root/test/<class>/… where there are such, or
-    root/<class>/…. `grey`: its images are read with one channel, not three.
+    root/<class>/…. `grey`: its images are read with one channel, not three. `on_bad`: with "skip" every file is read once, in
+    `workers` threads, and those that are no sound images are left out, with one warning. Raises DataError if the folders
+    cannot be trained with, or if a class has no sound image.
     """
     path = None if source is None else Path(source)
     if path is None or not os.path.isdir(path) or has_pairs(path):  # noqa: PTH112  see datasets.load
         train, test = load(source)
         return Parts(train, None, test)
-    channels, name = 1 if grey else 3, path.resolve().name
-    if not (path / "train").is_dir():
-        return Parts(find_images(path, name, channels), None, None)
-    found = [find_images(path / part, f"{name}/{part}", channels) if (path / part).is_dir() else None for part in Parts._fields]
-    assert found[0] is not None
-    return Parts(found[0], found[1], found[2])
+    found = scan(path)
+    for fault in faults(found):
+        raise DataError(fault)
+    name, classes = one_line(path.resolve().name), tuple(found["train"].classes)
+    cut = {
+        part: ImageFolder.of(each, classes, name if each.root == path else f"{name}/{part}", 1 if grey else 3)
+        for part, each in found.items()
+    }
+    if on_bad == "skip":
+        cut = {part: _sound(part, folder, workers) for part, folder in cut.items()}
+    return Parts(cut["train"], cut.get("val"), cut.get("test"))
+
+
+def _sound(part: str, folder: ImageFolder, workers: int) -> ImageFolder:
+    """The folder without its bad files."""
+    kept, bad = folder.sound(workers)
+    if not bad:
+        return folder
+    lost = np.flatnonzero(np.bincount(kept.labels, minlength=len(kept.classes)) == 0)
+    if not len(kept) or (part == "train" and lost.size):
+        classes = f"class {folder.classes[lost[0]]}" if part == "train" else "the whole part"
+        raise DataError(f"{folder.name}: {classes} has no image that can be read. The first bad file is {bad[0]}")
+    warnings.warn(
+        f"{folder.name}: {len(bad):,} of {len(folder):,} image files cannot be read and are left out: {' '.join(bad[:3])}"
+        + (f" … and {len(bad) - 3:,} more" if len(bad) > 3 else ""),
+        stacklevel=3,
+    )
+    return kept
 
 
 def split(dataset: Source, fraction: float, seed: int) -> tuple[Source, Source]:
@@ -53,14 +79,7 @@ def split(dataset: Source, fraction: float, seed: int) -> tuple[Source, Source]:
     Drawn from the stream (seed, "split"): the same seed gives the same parts, in the dataset's order. Each class
     keeps an image for training. Raises ConfigError if the fraction is not between 0 and 1, or leaves no validation image.
     """
-    fraction = number("the validation fraction", fraction)
-    if not 0 < fraction < 1:
-        raise ConfigError(f"the validation fraction must lie between 0 and 1, both excluded, but is {fraction}.")
-    order = stream(seed, "split").permutation(len(dataset))
-    held = np.zeros(len(dataset), bool)
-    for label in range(len(dataset.classes)):
-        members = order[dataset.labels[order] == label]
-        held[members[: max(0, min(int(fraction * len(members) + 0.5), len(members) - 1))]] = True
+    held = held_out(dataset.labels, fraction, seed, "split", "the validation fraction")
     if not held.any():
         raise ConfigError(
             f"a validation fraction of {fraction} of {len(dataset):,} images in {len(dataset.classes)} classes leaves "

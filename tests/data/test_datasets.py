@@ -95,10 +95,10 @@ def test_half_a_pair_is_refused(tmp_path, missing, reason):
 
 @pytest.mark.parametrize("entries", [[], ["cat.png", "dog.png"], ["t10k-images-idx3-ubyte.txt"]])
 def test_folder_without_known_files_says_what_was_looked_for(tmp_path, entries):
-    """An empty folder or one of pictures is refused; the message names the files wanted and that image folders are not read."""
+    """An empty folder or one of pictures without classes is refused; the message names the files wanted and the folders' layouts."""
     for name in entries:
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match="not a supported format yet") as caught:
+    with pytest.raises(DataError, match="root/train/<class>/… or root/<class>/…") as caught:
         load(tmp_path)
     assert str(tmp_path) in str(caught.value) and "train-images-idx3-ubyte" in str(caught.value)
 

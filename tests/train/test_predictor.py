@@ -85,7 +85,7 @@ def jpeg():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no image of a known format"),
+        (b"", "the file is empty"),
         (b"#!/bin/sh\n", "no image of a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known format"),
         (jpeg()[: len(jpeg()) // 2], "cannot be read"),
@@ -105,7 +105,7 @@ def test_missing_images_and_folders_are_refused(tmp_path):
     """The path is in the message."""
     with pytest.raises(DataError, match="no such file"):
         read_image(tmp_path / "gone.png", 3, (8, 8))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="expected a regular file"):
         read_image(tmp_path, 3, (8, 8))
 
 
