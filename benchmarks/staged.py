@@ -20,7 +20,7 @@ from measuring.command import Parser, run
 from measuring.machine import describe, versions
 from measuring.section import put_section
 from minivgg.train import Result, TrainConfig, train
-from paper_table import PAGE, RECIPE, ROWS, SCALES, chosen, markdown
+from paper_table import EPOCHS, PAGE, RECIPE, ROWS, SCALES, chosen, markdown
 
 HEADING = "Staged training and random initialisation"
 
@@ -38,12 +38,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", default="", help="as for minivgg train; by default the embedded images")
     parser.add_argument("--out", type=Path, default=Path("runs/paper_table"), help="where the runs are kept  [default: %(default)s]")
     parser.add_argument("--models", default=",".join(ROWS), help="[default: %(default)s]")
-    parser.add_argument("--epochs", type=int, default=10, help="at most, in each stage  [default: %(default)s]")
+    parser.add_argument("--width", type=float, default=RECIPE["width"], help="[default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most, in each stage  [default: %(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="[default: %(default)s]")
     parser.add_argument("--page", type=Path, default=PAGE, help="[default: docs/paper.md]")
     flags = parser.parse_args(arguments)
     wanted = chosen(flags.models)
-    own = {"data": flags.data, "out": str(flags.out), "epochs": flags.epochs, "seed": flags.seed}
+    own = {"data": flags.data, "out": str(flags.out), "epochs": flags.epochs, "seed": flags.seed, "width": flags.width}
     rows = measured(wanted, {**RECIPE, **own})
     lines = page(rows, f"python benchmarks/staged.py {' '.join(arguments)}".strip())
     print("\n".join(lines))
