@@ -39,7 +39,7 @@ def calibrate(scored: Scored, bins: int = 15) -> Calibration:
     confidence = p.max(axis=1)
     right = p.argmax(axis=1) == scored.labels
     truth = p[np.arange(n), scored.labels]
-    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    bin_of = np.searchsorted(np.arange(1, bins) / bins, confidence)  # the first bin whose upper end is not below
     counts = np.bincount(bin_of, minlength=bins)
     some = np.maximum(counts, 1)
     confidences = np.bincount(bin_of, confidence, bins) / some

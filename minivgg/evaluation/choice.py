@@ -12,7 +12,7 @@ import numpy as np
 from .. import data
 from ..backend.arrays import Array
 from ..errors import ConfigError, DataError
-from ..train import Predictor, RunFolder
+from ..train import Predictor, RunFolder, trained
 
 __all__ = ["Chosen", "choose"]
 
@@ -38,7 +38,7 @@ def choose(predictors: Sequence[Predictor], run: str | Path, source: str | None 
     several predictors one may have been trained with what another held out.
     """
     first = predictors[0]
-    folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
+    folder = trained(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
     config = folder.config() if (folder.path / "config.toml").is_file() else None
     if source is None and config is None:
         raise ConfigError(

@@ -19,7 +19,7 @@ from ..train import Predictor
 
 __all__ = ["Silence", "filters", "silent_units", "spread"]
 
-_BATCH = 16  # images in one forward pass
+_BATCH = 16  # images in one forward pass, at most
 _MOST_FILTERS = 256
 
 
@@ -55,8 +55,9 @@ def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: li
         if isinstance(module, nn.ReLU):
             removals.append(module.register_forward_hook(_watch(awake, path)))
     try:
-        for start in range(0, len(sample), _BATCH):
-            _forward(predictor, [image(k) for k in sample[start : start + _BATCH]])
+        size = min(_BATCH, predictor.config.micro_batch)
+        for start in range(0, len(sample), size):
+            _forward(predictor, [image(k) for k in sample[start : start + size]])
     finally:
         for remove in removals:
             remove()

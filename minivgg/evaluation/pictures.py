@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -30,15 +29,15 @@ def as_png(image: Array, most: int | None = None) -> str:
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
-def curves(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Loss, accuracy and learning rate of every epoch, from the rows of metrics.jsonl, as SVG."""
+def curves(rows: Sequence[Mapping[str, float]]) -> str:
+    """Loss, accuracy and learning rate of every epoch, from the rows of metrics.jsonl, as SVG. What is not finite is a gap."""
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) <= 30 else None
     with _figure("curves", (10, 3.2)) as (figure, svg):
         for axes, what in zip(figure.subplots(1, 3), ("loss", "accuracy", "lr"), strict=True):
             lines = {"learning rate": "lr"} if what == "lr" else {"training": f"train_{what}", "validation": f"val_{what}"}
             for (label, column), colour in zip(lines.items(), (_FIRST, _SECOND), strict=False):
-                axes.plot(epochs, [_number(row.get(column)) for row in rows], color=colour, label=label, marker=marker, markersize=4)
+                axes.plot(epochs, [row[column] for row in rows], color=colour, label=label, marker=marker, markersize=4)
             axes.set_title("learning rate" if what == "lr" else what)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -89,8 +88,3 @@ def _figure(name: str, inches: tuple[float, float]) -> Iterator[tuple[Any, list[
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     drawn = text.getvalue().replace(_INK, "currentColor")
     svg.append(drawn[drawn.index("<svg") :])
-
-
-def _number(value: Any) -> float:
-    """A missing value is a gap in the line."""
-    return math.nan if value is None else float(value)

@@ -29,6 +29,7 @@ __all__ = ["make_folder", "page", "write_outputs"]
 _MISTAKES, _UNCERTAIN = 24, 12  # pictures
 _THUMBNAIL = 80  # pixels of the longest side
 _CLASSES = 1000  # rows of the table
+_CURVES = ("epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr")
 _SAMPLE = 256  # images that ReLUs are watched on
 
 
@@ -80,7 +81,7 @@ def page(
     rows = _epochs(run)
     mosaic = None if predictor is None else filters(predictor.model)
     text: str = template.render(
-        title=run.name if run is not None and run.name else "evaluation",
+        title="evaluation" if run is None else run.resolve().name,
         model="" if predictor is None else predictor.config.model,
         scored=scored,
         scores=scores,
@@ -113,25 +114,31 @@ def _template() -> Any:
     return surroundings.from_string(Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8"))
 
 
-def _epochs(run: Path | None) -> list[dict[str, Any]]:
-    """The rows of a run's metrics.jsonl; none without a run, or if there is no such file."""
+def _epochs(run: Path | None) -> list[dict[str, float]]:
+    """What is drawn of a run's metrics.jsonl, a row an epoch; none without a run, or if there is no such file."""
     path = None if run is None else run / "metrics.jsonl"
     if path is None or not path.is_file():
         return []
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [{"epoch": int(row["epoch"]), **row} for row in rows]
+        return [{name: float(row[name]) for name in _CURVES} for row in rows]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: cannot be read ({error}). Restore it, or evaluate the checkpoint file itself.") from None
 
 
 def _confusion(scored: Scored, scores: Scores) -> dict[str, Any]:
-    """Names and rows of cells (count, strength of its colour in 0..1, whether it is right)."""
+    """Names, and rows of (name, cells, images). A cell is (count, share of its row, "right" or "wrong"), or "" for the others called
+    something among the others, which may be either."""
     part = most_confused(scores.confusion)
+    shown = len(part.classes)
     names = [scored.classes[number] for number in part.classes] + ([f"{part.others:,} others"] if part.others else [])
     totals = np.maximum(part.counts.sum(axis=1), 1)
     rows = [
-        (name, [(count, round(count / total, 3), i == j) for j, count in enumerate(line)], sum(line))
+        (
+            name,
+            [(count, count / total, ("right" if i == j else "wrong") if min(i, j) < shown else "") for j, count in enumerate(line)],
+            sum(line),
+        )
         for i, (name, line, total) in enumerate(zip(names, part.counts.tolist(), totals.tolist(), strict=True))
     ]
     return {"names": names, "rows": rows, "others": part.others}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def contact_sheet(config: TrainConfig, count: int = 32, epoch: int = 0, evaluati
     evaluation: the first validation images, prepared without randomness. Mixup, which is computed in the step, is not shown. Raises
     ConfigError, DataError or ShapeError as training would, and ConfigError for a sheet of more than 67 million pixels.
     """
+    layout = _Layout(count, config.image_size)
     _, fit, held, _ = sources(config)
     transform = preprocessing(config, fit)
     if evaluation:
@@ -42,7 +44,7 @@ def contact_sheet(config: TrainConfig, count: int = 32, epoch: int = 0, evaluati
         loader = data.Loader(fit, min(count, len(fit)), transform, seed=config.seed, workers=0)
     batch = next(iter(loader.epoch(epoch)))
     names = [fit.classes[label] for label in batch.labels.tolist()]
-    return _sheet(_pixels(nhwc(batch.images), transform), names), describe(transform)
+    return _sheet(_pixels(nhwc(batch.images), transform), names, layout), describe(transform)
 
 
 def _pixels(images: Array, transform: data.Transform) -> Array:
@@ -50,28 +52,55 @@ def _pixels(images: Array, transform: data.Transform) -> Array:
     steps = transform.steps if isinstance(transform, data.Compose) else (transform,)
     for step in steps:
         if isinstance(step, data.Normalise):
-            images = images * np.float32(step.std) + np.float32(step.mean)
+            images = images * np.array(step.std, np.float32) + np.array(step.mean, np.float32)
     return np.asarray(np.rint(images * 255).clip(0, 255), np.uint8)
 
 
-def _sheet(images: Array, names: list[str]) -> bytes:
-    """A PNG of images (B, H, W, C), about as high as wide, with a name below each."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where `count` images of side × side go, about as many pixels high as wide. ConfigError if they make too large a sheet."""
+
+    count: int
+    side: int
+
+    def __post_init__(self) -> None:
+        width, height = self.size
+        if width * height > _MOST:
+            images = f"{self.count} images of {self.side}×{self.side}"
+            raise ConfigError(f"{images} make a sheet of {width:,}×{height:,} pixels, more than {_MOST:,}: lower --count.")
+
+    @property
+    def shown(self) -> int:
+        """Pixels of a picture's side on the sheet: a multiple of the image's."""
+        return self.side * max(1, math.ceil(_LEAST / self.side))
+
+    @property
+    def columns(self) -> int:
+        """Pictures in a row."""
+        return min(self.count, math.ceil(math.sqrt(self.count * (self.shown + _CAPTION) / self.shown)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the sheet in pixels."""
+        return self.corner(self.columns - 1, 0)[0] + self.shown + _MARGIN, self.corner(0, math.ceil(self.count / self.columns))[1]
+
+    def corner(self, column: int, row: int) -> tuple[int, int]:
+        """(left, top) of a picture."""
+        return _MARGIN + column * (self.shown + _MARGIN), _MARGIN + row * (self.shown + _CAPTION + _MARGIN)
+
+
+def _sheet(images: Array, names: list[str], layout: _Layout) -> bytes:
+    """A PNG of images (B, H, W, C) with a name below each."""
     from PIL import Image, ImageDraw, ImageFont
 
-    count, height, width, channels = images.shape
-    factor = max(1, math.ceil(_LEAST / min(height, width)))
-    high, wide = height * factor + _CAPTION, width * factor
-    columns = min(count, math.ceil(math.sqrt(count * high / wide)))
-    size = (columns * (wide + _MARGIN) + _MARGIN, math.ceil(count / columns) * (high + _MARGIN) + _MARGIN)
-    if size[0] * size[1] > _MOST:
-        raise ConfigError(f"{count} images of {height}×{width} make a sheet of {size[0]:,}×{size[1]:,} pixels: lower --count.")
-    sheet = Image.new("RGB", size, "white")
+    sheet, shown = Image.new("RGB", layout.size, "white"), layout.shown
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
     for k, name in enumerate(names):
-        left, top = (_MARGIN + place * step for place, step in ((k % columns, wide + _MARGIN), (k // columns, high + _MARGIN)))
-        picture = Image.fromarray(images[k, ..., 0] if channels == 1 else images[k])
-        sheet.paste(picture.resize((wide, height * factor), Image.Resampling.NEAREST), (left, top))
-        draw.text((left, top + height * factor + 1), _fitted(name, wide, draw, font), "black", font)
+        row, column = divmod(k, layout.columns)
+        left, top = layout.corner(column, row)
+        picture = Image.fromarray(images[k, ..., 0] if images.shape[3] == 1 else images[k])
+        sheet.paste(picture.resize((shown, shown), Image.Resampling.NEAREST), (left, top))
+        draw.text((left, top + shown + 1), _fitted(name, shown, draw, font), "black", font)
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()

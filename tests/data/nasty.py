@@ -236,7 +236,11 @@ CASES = [
     ),
     bad("large.webp", "16,383×16,383 of one colour, 100 bytes or so", large_webp, TOO_LARGE),
     bad("text.png", "a text of 20 MB in 90 kB", lambda: small_png(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2 * 10**7), 1))), DAMAGED),
-    bad("profile.png", "a colour profile of 20 MB", lambda: small_png(chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2 * 10**7), 1))), DAMAGED),
+    bad(
+        "profile.png", "a colour profile of 20 MB",
+        lambda: small_png(chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2 * 10**7), 1))),
+        DAMAGED,
+    ),
     Case("sparse.jpg", "513 MiB, mostly a hole", sparse, refusal="bytes are more than 536,870,912"),
     # other things under an image's name
     bad("page.jpg", "a web page", b"<!DOCTYPE html><html><body>404 Not Found</body></html>"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL import Image
 
 from minivgg import data
 from minivgg.data import Colours, ColourShift, Dataset, Draws, colours, statistics
-from minivgg.data import colours as colours_function
-from minivgg.errors import DataError
+from minivgg.data.statistics import sums
+from minivgg.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(5)
 
@@ -92,7 +93,7 @@ def test_the_shift_is_a_few_grey_levels():
         shift = ColourShift(found.vectors, found.values, 0.1, unit)(np.zeros((4000, 1, 1, 3), np.float32), draws)
         levels = (shift.reshape(-1, 3) * unit * 255).std(axis=0)
         assert (levels > 1.5).all() and (levels < 4).all()
-    with pytest.raises(data.transforms.colour.ConfigError, match="pixels / 255"):
+    with pytest.raises(ConfigError, match="pixels / 255"):
         ColourShift(found.vectors, np.array(found.values) * 255**2, 0.1, found.std)
 
 
@@ -114,7 +115,7 @@ def test_image_files_are_counted_once(folder, monkeypatch):
     found = colours(fit)
     assert np.allclose(found.mean, pixels.mean(axis=0)) and np.allclose(found.std, pixels.std(axis=0)) and found.images == 12
     assert len(cached(folder)) == 1
-    assert Colours.of(data.statistics.sums(fit.take(np.arange(12)[::-1]))) == found if hasattr(data.statistics, "sums") else True
+    assert Colours.of(sums(fit.take(np.arange(12)[::-1]))) == found
     monkeypatch.setattr(type(fit), "read", lambda *_: pytest.fail("read again"))
     assert colours(fit) == found
 
@@ -167,9 +168,7 @@ def test_a_bad_file_is_named(folder):
 
 def test_a_large_folder_is_sampled(folder, monkeypatch):
     """Of more files than the bound every k-th is read, and the line about them says so."""
-    import importlib
-
-    monkeypatch.setattr(importlib.import_module("minivgg.data.statistics"), "_MOST", 5)
+    monkeypatch.setattr(sys.modules["minivgg.data.statistics"], "_MOST", 5)
     fit = data.parts(folder).train
     found = colours(fit)
     some = np.concatenate([image.reshape(-1, 3) for image in fit.read(np.arange(0, 12, 3))]) / 255
@@ -180,4 +179,4 @@ def test_without_a_home_nothing_is_cached(folder, monkeypatch):
     """Neither XDG_CACHE_HOME nor a home."""
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    assert colours_function(data.parts(folder).train).images == 12 and cached(folder) == []
+    assert colours(data.parts(folder).train).images == 12 and cached(folder) == []

@@ -50,7 +50,14 @@ def test_rescaling_is_an_antialiased_bicubic(side):
 
 @pytest.mark.parametrize(
     ("height", "width", "side", "expected"),
-    [(375, 500, 256, (256, 341)), (500, 375, 256, (341, 256)), (7, 7, 3, (3, 3)), (2, 3, 3, (3, 4)), (1, 40, 2, (2, 80)), (9, 10, 1, (1, 1))],
+    [
+        (375, 500, 256, (256, 341)),
+        (500, 375, 256, (341, 256)),
+        (7, 7, 3, (3, 3)),
+        (2, 3, 3, (3, 4)),
+        (1, 40, 2, (2, 80)),
+        (9, 10, 1, (1, 1)),
+    ],
 )
 def test_the_longer_side_is_rounded_to_the_nearest_pixel(height, width, side, expected):
     """341.33 becomes 341, 1.1 becomes 1; 4.5 the even 4; the shorter side is exact."""
@@ -65,12 +72,12 @@ def test_a_thread_of_an_image_is_refused_before_it_grows():
 
 
 def test_the_scale_is_uniform_over_both_ends():
-    """8,000 draws of S in 5..12: χ² over the 8 values below its 0.1 % bound, 24.3; another epoch draws anew."""
-    image = np.zeros((8000, 2, 2, 1), np.uint8)
-    sides = [out.shape[0] for out in Rescale(5, 12)(image, draws(8000))]
+    """2,400 draws of S in 5..12: χ² over the 8 values below its 0.1 % bound, 24.3; another epoch draws anew."""
+    image = np.zeros((2400, 2, 2, 1), np.uint8)
+    sides = [out.shape[0] for out in Rescale(5, 12)(image, draws(2400))]
     counts = np.bincount(sides, minlength=13)[5:]
-    assert len(counts) == 8 and ((counts - 1000) ** 2 / 1000).sum() < 24.3
-    assert sides != [out.shape[0] for out in Rescale(5, 12)(image, draws(8000, epoch=1))]
+    assert len(counts) == 8 and ((counts - 300) ** 2 / 300).sum() < 24.3
+    assert sides != [out.shape[0] for out in Rescale(5, 12)(image, draws(2400, epoch=1))]
 
 
 def test_each_image_has_a_scale_of_its_own_that_company_does_not_change():
@@ -104,11 +111,11 @@ def test_random_parts_have_the_areas_and_ratios_that_were_asked_for():
     within ½..2 in equal numbers above and below 1, corners in all quarters."""
     rows, columns = np.mgrid[0:200, 0:200].astype(np.uint8)
     picture = np.stack([rows, columns, rows], axis=-1)
-    out = RandomResizedCrop(50, area=(0.25, 0.5), ratio=(0.5, 2))(np.broadcast_to(picture, (600, 200, 200, 3)), draws(600)).astype(float)
+    out = RandomResizedCrop(50, area=(0.25, 0.5), ratio=(0.5, 2))(np.broadcast_to(picture, (400, 200, 200, 3)), draws(400)).astype(float)
     heights, widths = ((out[:, -1, 25, 0] - out[:, 0, 25, 0]) * 50 / 49, (out[:, 25, -1, 1] - out[:, 25, 0, 1]) * 50 / 49)
     share, ratio = heights * widths / 200**2, widths / heights
     assert 0.23 < share.min() < 0.26 and 0.48 < share.max() < 0.53 and abs(share.mean() - 0.375) < 0.01
-    assert 0.45 < ratio.min() < 0.55 and 1.8 < ratio.max() < 2.2 and abs((ratio > 1).mean() - 0.5) < 0.06
+    assert 0.45 < ratio.min() < 0.55 and 1.8 < ratio.max() < 2.2 and abs((ratio > 1).mean() - 0.5) < 0.08
     low = (out[:, 0, 0, :2] < 40).mean(axis=0)
     assert (low > 0.3).all() and (low < 0.7).all()
 

@@ -212,7 +212,9 @@ def test_transforms_never_change_their_input():
     assert np.array_equal(images, COLOUR)
 
 
-@pytest.mark.parametrize("transform", [Pad(2), Pad(2, 0.5), Mirror(0.25), Crop(3), Crop((3, 2), 1), EVERY, Compose(()), Rescale(3, 9), RandomResizedCrop(5, 6)])
+@pytest.mark.parametrize(
+    "transform", [Pad(2), Pad(2, 0.5), Mirror(0.25), Crop(3), Crop((3, 2), 1), EVERY, Compose(()), Rescale(3, 9), RandomResizedCrop(5, 6)]
+)
 def test_json_round_trip_is_canonical(transform):
     """A transform survives JSON text, equals itself afterwards, and gives the same text again."""
     text = json.dumps(transform.to_json(), sort_keys=True)

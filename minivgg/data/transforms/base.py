@@ -43,11 +43,15 @@ class Transform:
         """
         if isinstance(images, list):
             return joined([self(image[None], draws.of(k))[0] for k, image in enumerate(images)])
+        self.check(images, draws)
+        return self.apply(images, draws)
+
+    def check(self, images: Array, draws: Draws) -> None:
+        """Raise ShapeError or DataError for what is no batch of images."""
         if images.ndim != 4 or len(images) != len(draws.indices):
             raise ShapeError(f"{self} expects images (B, H, W, C) with B = {len(draws.indices)} draws, but they are {images.shape}.")
         if images.dtype not in (np.uint8, np.float32):
             raise DataError(f"{self} expects uint8 or float32 images, but they are {images.dtype}.")
-        return self.apply(images, draws)
 
     def apply(self, images: Array, draws: Draws) -> Images:
         """What the transform does, on checked images."""

@@ -75,25 +75,37 @@ class Crop(Transform):
         height, width = (integer("Crop's size", side, 1) for side in pair)
         self._set(size=(height, width), padding=integer("Crop's padding", self.padding, 0))
 
-    def apply(self, images: Array, draws: Draws) -> Array:
+    @property
+    def window(self) -> tuple[int, int]:
+        """(height, width)."""
         assert isinstance(self.size, tuple)
-        count, height, width, channels = images.shape
-        wanted = np.array(self.size)
-        places = np.array((height, width)) + 2 * self.padding - wanted + 1  # offsets along each axis
-        if (places < 1).any():
-            grown = f" with {self.padding} pixels of padding around them are {height + 2 * self.padding}×{width + 2 * self.padding}"
+        return self.size
+
+    def places(self, height: int, width: int) -> tuple[int, int]:
+        """How many offsets the window has along each axis of an image; ShapeError if it does not fit."""
+        tall, wide = height + 2 * self.padding, width + 2 * self.padding
+        if tall < self.window[0] or wide < self.window[1]:
+            grown = f" with {self.padding} pixels of padding around them are {tall}×{wide}"
             raise ShapeError(
-                f"{self} does not fit: images of {height}×{width}{grown if self.padding else ''}, the crop is {wanted[0]}×{wanted[1]}. "
-                f"Take a smaller size, more padding, or rescale the images first to a shortest side of {max(self.size)} or more."
+                f"{self} does not fit: images of {height}×{width}{grown if self.padding else ''}, the crop is "
+                f"{self.window[0]}×{self.window[1]}. Take a smaller size, more padding, or rescale the images first to a shortest side "
+                f"of {max(self.window)} or more."
             )
+        return tall - self.window[0] + 1, wide - self.window[1] + 1
+
+    def corners(self, places: Array, draws: Draws) -> Array:
+        """(top, left) of the windows, int (B, 2); `places` int (2,) or (B, 2)."""
         if draws.training:
-            corners = (draws.uniform(self.kind, 2) * places).astype(np.intp)  # (B, 2)
-        else:
-            corners = np.broadcast_to((places - 1) // 2, (count, 2))
+            return (draws.uniform(self.kind, 2) * places).astype(np.intp)
+        return np.broadcast_to((places - 1) // 2, (len(draws.indices), 2))
+
+    def apply(self, images: Array, draws: Draws) -> Array:
+        count, height, width, channels = images.shape
+        corners = self.corners(np.array(self.places(height, width)), draws)
         padded = _padded(images, self.padding, 0)
-        out = np.empty((count, *self.size, channels), images.dtype)
+        out = np.empty((count, *self.window, channels), images.dtype)
         for k, (top, left) in enumerate(corners.tolist()):
-            out[k] = padded[k, top : top + self.size[0], left : left + self.size[1]]
+            out[k] = padded[k, top : top + self.window[0], left : left + self.window[1]]
         return out
 
 

@@ -16,7 +16,7 @@ from ..draws import Draws
 from .base import Images, Transform, joined
 from .geometry import Crop
 
-__all__ = ["RandomResizedCrop", "Rescale", "rescale"]
+__all__ = ["RandomResizedCrop", "Rescale", "rescale", "resized", "scaled"]
 
 _MAX_PIXELS = 50_000_000  # of a rescaled image: a long, thin one would grow without bound
 
@@ -42,12 +42,14 @@ class Rescale(Transform):
     def least(self) -> int | None:
         return self.high
 
-    def apply(self, images: Array, draws: Draws) -> Images:
+    def sides(self, draws: Draws) -> Array:
+        """S of each image, int (B,)."""
         if not draws.training or self.low == self.high:
-            sides = np.full(len(images), (self.low + self.high) // 2)
-        else:
-            sides = self.low + (draws.uniform(self.kind, 1)[:, 0] * (self.high - self.low + 1)).astype(np.intp)
-        return joined([rescale(image, side) for image, side in zip(images, sides.tolist(), strict=True)])
+            return np.full(len(draws.indices), (self.low + self.high) // 2)
+        return self.low + (draws.uniform(self.kind, 1)[:, 0] * (self.high - self.low + 1)).astype(np.intp)
+
+    def apply(self, images: Array, draws: Draws) -> Images:
+        return joined([rescale(image, side) for image, side in zip(images, self.sides(draws).tolist(), strict=True)])
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class RandomResizedCrop(Transform):
         boxes = np.stack([lefts, tops, lefts + widths, tops + heights], axis=1).tolist()
         out = np.empty((count, self.size, self.size, channels), np.uint8)
         for k, box in enumerate(boxes):
-            out[k] = _resized(images[k], self.size, self.size, box)
+            out[k] = resized(images[k], self.size, self.size, box)
         return out
 
 
@@ -107,20 +109,27 @@ def rescale(image: Array, side: int) -> Array:
     another dtype.
     """
     height, width, _ = image.shape
+    size = scaled(height, width, side)
+    return image if size == (height, width) else resized(image, *size)
+
+
+def scaled(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) of an image after `rescale`; DataError if it would be too large."""
     shortest = min(height, width)
-    if shortest == side:
-        return image
     rows, columns = (max(side, round(length * side / shortest)) for length in (height, width))
-    if rows * columns > _MAX_PIXELS:
+    if rows * columns > _MAX_PIXELS and shortest != side:
         raise DataError(
             f"an image of {height}×{width}, rescaled to a shortest side of {side}, would be {rows:,}×{columns:,}, more than "
             f"{_MAX_PIXELS:,} pixels. Crop it to something less long and thin, or leave it out."
         )
-    return _resized(image, rows, columns, None)
+    return rows, columns
 
 
-def _resized(image: Array, height: int, width: int, box: Any) -> Array:
-    """The part `box` (left, top, right, bottom) of a uint8 image, or all of it, as (height, width, C)."""
+def resized(image: Array, height: int, width: int, box: Any = None) -> Array:
+    """The part `box` (left, top, right, bottom; may be fractions of pixels) of a uint8 image, or all of it, as (height, width, C).
+
+    Bicubic and antialiased; pixels beyond the box's edge count as far as the filter reaches, as they do in the whole.
+    """
     from PIL import Image
 
     if image.dtype != np.uint8:
