@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, nn
-from ..autograd import mode
+from .. import nn
 from ..autograd.core import Tensor
 from ..backend.arrays import Array, to_numpy
-from ..backend.precision import as_images
-from ..backend.precision import precision as in_precision
 from ..train import Predictor
+from .sight import Sight
+from .views import views
 
 __all__ = ["Silence", "filters", "silent_units", "spread"]
 
@@ -44,12 +43,12 @@ def spread(n: int, most: int) -> list[int]:
 
 
 def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: list[int]) -> list[Silence]:
-    """Run the images `sample` (image(k) uint8 (H, W, C)), prepared as for the centre protocol, and watch every ReLU.
+    """Run the images `sample` (image(k) uint8 (H, W, C)), seen as by the protocol "center", and watch every ReLU.
 
     A unit that is silent for all images may be dead: its gradient is 0 wherever its output is, so training no longer reaches
     it. With few images it may only be rare. The model's own layers run, one after the other, in evaluation mode.
     """
-    awake: dict[str, Any] = {}
+    sight, awake = Sight.of(predictor), dict[str, Any]()
     removals = []
     for path, module in predictor.model.named_modules():
         if isinstance(module, nn.ReLU):
@@ -57,7 +56,8 @@ def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: li
     try:
         size = min(_BATCH, predictor.config.micro_batch)
         for start in range(0, len(sample), size):
-            _forward(predictor, [image(k) for k in sample[start : start + size]])
+            seen = [view.image for k in sample[start : start + size] for view in views(image(k), sight, "center", [sight.middle], False)]
+            predictor.scores(sight.normalised(np.stack(seen)))
     finally:
         for remove in removals:
             remove()
@@ -72,15 +72,6 @@ def _watch(awake: dict[str, Any], path: str) -> Callable[..., None]:
         awake[path] = alive | awake[path] if path in awake else alive
 
     return note
-
-
-def _forward(predictor: Predictor, images: list[Array]) -> None:
-    prepared = predictor.transform(images, data.Draws(0, 0, np.arange(len(images)), training=False))
-    batches = [image[None] for image in prepared] if isinstance(prepared, list) else [prepared]
-    with predictor.device.use(), mode.no_grad(), in_precision(predictor.precision):
-        for batch in batches:
-            x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
-            predictor.model(Tensor(as_images(predictor.device, x)))
 
 
 def filters(model: nn.Module) -> Array | None:

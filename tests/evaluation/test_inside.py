@@ -39,10 +39,10 @@ def test_silent_units_are_those_of_layers_run_one_by_one(name: str, head: str) -
 
 
 def test_images_of_several_sizes_are_watched_too() -> None:
-    """A list of images, each of its own size, goes through the run's own preprocessing."""
+    """Each of its own size, larger or smaller than those of training: rescaled and cut as an evaluation does."""
 
     def image(k: int) -> np.ndarray:
-        return np.random.default_rng(k).integers(0, 256, (30 + k, 40, 1), dtype=np.uint8)
+        return np.random.default_rng(k).integers(0, 256, (20 + 9 * k, 40, 1), dtype=np.uint8)
 
     assert len(silent_units(predictor(), image, [0, 1, 2])) == 10
 
