@@ -25,12 +25,12 @@ __all__ = ["command"]
     "--scales",
     default="",
     metavar="LIST",
-    help="Pixels of the shortest side, such as 256,384,512; or multi, the paper's three.  [default: the scale of training, or the middle one]",
+    help="Pixels of the shortest side, such as 256,384,512; or multi, the paper's three.  [default: as in training]",
 )
 @click.option("--flip/--no-flip", default=None, help="Mirror images, too, and average.  [default: on, but off for center]")
 @click.option("--with", "others", multiple=True, metavar="RUN", help="Average with the posteriors of this run; may be given several times.")
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Count also whether a class is among so many first ones."
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Also the share whose class is among so many first ones."
 )
 @click.option("-o", "--out", metavar="FOLDER", help="Write predictions.csv, classes.csv, scores.json and report.html there.")
 @click.option("--memory", metavar="SIZE", help="For the network's activations, such as 500MB.  [default: half of what is free]")

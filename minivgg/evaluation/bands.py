@@ -13,6 +13,7 @@ from typing import Any
 from .. import nn, ops
 from ..errors import OutOfMemoryError
 from ..models import Dense
+from ..train import readable
 
 __all__ = ["bytes_per_pixel", "halo", "scores"]
 
@@ -61,8 +62,8 @@ def scores(network: Dense, x: Any, pixels: int, most: int | None = None) -> Any:
     if most is not None and needed > most:
         each = bytes_per_pixel(network)
         raise OutOfMemoryError(
-            f"an image of {height}×{width} needs about {needed * each / 1e6:,.0f} MB in the dense {network.title} even in bands of "
-            f"{needed // (count * across)} pixels, but only {most * each / 1e6:,.0f} MB may be used. Lower --scales, or raise --memory."
+            f"an image of {height}×{width} needs about {readable(needed * each)} in the dense {network.title} even in bands of "
+            f"{needed // (count * across)} pixels, but only {readable(most * each)} may be used. Lower --scales, or raise --memory."
         )
     parts = []
     for first in range(0, cells, own):

@@ -12,7 +12,7 @@ import numpy as np
 from .. import data
 from ..backend.arrays import Array
 from ..errors import ConfigError, DataError
-from ..train import Predictor, RunFolder
+from ..train import Predictor, RunFolder, trained
 
 __all__ = ["Chosen", "choose"]
 
@@ -38,7 +38,7 @@ def choose(predictors: Sequence[Predictor], run: str | Path, source: str | None 
     several predictors one may have been trained with what another held out.
     """
     first = predictors[0]
-    folder = RunFolder(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
+    folder = trained(run) if Path(run).is_dir() else RunFolder(Path(run).parent.parent)
     config = folder.config() if (folder.path / "config.toml").is_file() else None
     if source is None and config is None:
         raise ConfigError(
@@ -47,7 +47,7 @@ def choose(predictors: Sequence[Predictor], run: str | Path, source: str | None 
     own = config is not None and (source is None or os.path.abspath(source) == config.data)  # noqa: PTH100  a link stays a link
     bad = on_bad or (config.on_bad if config is not None and own else "fail")
     place = (config.data if own and config is not None else source) or None
-    whole, val, test = data.parts(place, grey=first.config.grey)
+    whole, val, test = data.parts(place, grey=first.config.grey, on_bad=bad)
     if own:
         first.require_same_images(whole)
     held_out = test or val

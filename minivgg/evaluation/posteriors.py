@@ -18,7 +18,7 @@ from .scored import Scored
 from .sight import Sight
 from .views import PROTOCOLS, View, views
 
-__all__ = ["fuse", "posteriors"]
+__all__ = ["free_memory", "fuse", "image_names", "posteriors"]
 
 
 def posteriors(
@@ -46,9 +46,9 @@ def posteriors(
     sides = scales_for(sight, scales)
     mirrored = protocol != "center" if flip is None else flip
     network = models.dense(predictor.model)
-    most = (_free(predictor) if memory is None else memory) // bytes_per_pixel(network)
+    most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
     pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))
-    names = _names(dataset)
+    names = image_names(dataset)
     found = np.zeros((len(dataset), len(dataset.classes)))
     for batch in batches(_views(dataset, names, sight, protocol, sides, mirrored), pixels):
         np.add.at(found, batch.indices, batch.shares[:, None] * _softmax(predictor, network, sight, batch, pixels, most))
@@ -77,7 +77,7 @@ def fuse(scored: Sequence[Scored]) -> Scored:
     return Scored(mean, first.labels, first.classes, first.names, f"mean of {len(scored)} runs: {'; '.join(s.protocol for s in scored)}")
 
 
-def _names(dataset: data.LabelledImages) -> tuple[str, ...]:
+def image_names(dataset: data.LabelledImages) -> tuple[str, ...]:
     """An image file's path below the data set's root, or an image's number."""
     return dataset.paths if isinstance(dataset, data.ImageFolder) else tuple(map(str, range(len(dataset))))
 
@@ -89,8 +89,11 @@ def _views(
     least = None if sight.least is None else max(sight.least, *sides)
     for index in range(len(dataset)):
         image = dataset.read(np.array([index]), least)[0]
-        for view in views(image, sight, protocol, sides, flip, f"{dataset.name}/{names[index]}"):
-            yield index, view
+        try:
+            for view in views(image, sight, protocol, sides, flip):
+                yield index, view
+        except DataError as error:
+            raise DataError(f"{dataset.name}/{names[index]}: {error}") from None
 
 
 def _softmax(predictor: Predictor, network: models.Dense, sight: Sight, batch: ViewBatch, pixels: int, most: int) -> Array:
@@ -102,7 +105,7 @@ def _softmax(predictor: Predictor, network: models.Dense, sight: Sight, batch: V
     return ops.softmax(predictor.scores(images), axis=1)
 
 
-def _free(predictor: Predictor) -> int:
+def free_memory(predictor: Predictor) -> int:
     """Half of the memory that is free where the network computes."""
     if predictor.device.kind == "cpu":
         return memory_limit().free // 2

@@ -8,12 +8,10 @@ import numpy as np
 
 from .. import data
 from ..backend.arrays import Array
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError
 from ..train import Predictor
 
 __all__ = ["Sight"]
-
-_MOST_PIXELS = 50_000_000  # of a rescaled image, as of a decoded one
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,11 @@ class Sight:
         normalise = next((step for step in steps if isinstance(step, data.Normalise)), None)
         if normalise is None:
             raise CheckpointError(f"the run's preprocessing, {transform}, does not normalise pixels, so no views can be made for it.")
-        rescaled = next((step for step in steps if isinstance(step, data.Rescale)), None)
-        if rescaled is not None:
-            return cls(size, rescaled.low, rescaled.high, None, normalise, transform.least)
+        for step in steps:
+            if isinstance(step, data.Rescale):
+                return cls(size, step.low, step.high, None, normalise, transform.least)
+            if isinstance(step, data.RandomResizedCrop):
+                return cls(size, step.side, step.side, None, normalise, transform.least)
         height, width, _ = predictor.shape
         if height is None or width is None:
             return cls(size, size, size, None, normalise, transform.least)
@@ -54,23 +54,13 @@ class Sight:
         """The scale S of a network trained at one, (S_min + S_max) / 2 rounded down of one trained at several."""
         return (self.low + self.high) // 2
 
-    def at(self, image: Array, side: int, name: str = "the image") -> Array:
+    def at(self, image: Array, side: int) -> Array:
         """An image uint8 (H, W, C) as the network would be shown it with `side` pixels at its shortest side.
 
-        Raises DataError if that makes more than 50 million pixels, which a narrow strip would.
+        Raises DataError if that makes more than 50 million pixels, as a narrow strip would.
         """
         if self.native is not None:
-            image = _padded(self._scaled(image, self.native, name), self.size)
-        return self._scaled(image, side, name)
-
-    def _scaled(self, image: Array, side: int, name: str) -> Array:
-        height, width = image.shape[:2]
-        wanted = [max(side, round(length * side / min(height, width))) for length in (height, width)]
-        if wanted[0] * wanted[1] > _MOST_PIXELS:
-            raise DataError(
-                f"{name}: {height}×{width} pixels scaled to a shortest side of {side} are {wanted[0]:,}×{wanted[1]:,}, more than "
-                f"{_MOST_PIXELS:,}. Cut the strip into pieces, or leave it out."
-            )
+            image = _padded(data.rescale(image, self.native), self.size)
         return data.rescale(image, side)
 
     def normalised(self, images: Array) -> Array:

@@ -36,7 +36,7 @@ def grid(length: int, size: int) -> list[int]:
     return [(2 * i * (length - size) + _GRID - 1) // (2 * (_GRID - 1)) for i in range(_GRID)]
 
 
-def views(image: Array, sight: Sight, protocol: str, scales: Sequence[int], flip: bool, name: str = "the image") -> Iterator[View]:
+def views(image: Array, sight: Sight, protocol: str, scales: Sequence[int], flip: bool) -> Iterator[View]:
     """The views of a decoded image, uint8 (H, W, C), whose shares sum up to 1.
 
     center      the crop at the centre              multi-crop  5×5 crops, in a regular grid
@@ -45,7 +45,7 @@ def views(image: Array, sight: Sight, protocol: str, scales: Sequence[int], flip
     joint share. `scales` are the shortest sides that the image is rescaled to.
     """
     for side in scales:
-        scaled = sight.at(image, side, name)
+        scaled = sight.at(image, side)
         for picture, share, whole in _pieces(scaled, sight.size, protocol):
             share /= len(scales) * (2 if flip else 1)
             yield View(picture, share, whole)

@@ -22,7 +22,7 @@ from .build import build_model, evaluation_loader
 from .checkpoint import load_checkpoint
 from .config import TrainConfig
 from .evaluate import Evaluation, evaluate
-from .run_folder import RunFolder
+from .plan_folder import trained
 
 __all__ = ["Predictor"]
 
@@ -43,12 +43,12 @@ class Predictor:
 
     @classmethod
     def load(cls, run: str | Path, *, best: bool = False, device: str = "auto", precision: str | None = None) -> Predictor:
-        """The model of a run folder (its last checkpoint, or its best) or of a checkpoint file.
+        """The model of a run folder (its last checkpoint, or its best), of a plan's last finished stage, or of a checkpoint.
 
         precision: by default the run's own on a card, and fp32 on a CPU. Raises CheckpointError if the file is missing, damaged,
         or not of a run; ConfigError if the device cannot compute in that precision.
         """
-        path = RunFolder(run).checkpoint(best) if Path(run).is_dir() else Path(run)
+        path = trained(run).checkpoint(best) if Path(run).is_dir() else Path(run)
         checkpoint = load_checkpoint(path)
         try:
             state = checkpoint.state
@@ -97,10 +97,14 @@ class Predictor:
                 "Give back the images, or name others: evaluate RUN DATA."
             )
 
-    def require_fit(self, dataset: data.LabelledImages) -> None:
-        """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+    def require_channels(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels that the model was trained on."""
         if dataset.shape[2] != self.shape[2]:
             raise DataError(f"{dataset.name} has {dataset.shape[2]} channel(s), but the model was trained on {self.shape[2]}.")
+
+    def require_fit(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+        self.require_channels(dataset)
         if dataset.classes != self.classes:
             lacks = [name for name in self.classes if name not in dataset.classes]
             strange = [name for name in dataset.classes if name not in self.classes]
