@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
+from .. import models, nn
 from ..autograd.core import Tensor
 from ..backend.arrays import Array, to_numpy
 from ..train import Predictor
@@ -25,8 +25,9 @@ _MOST_FILTERS = 256
 @dataclass(frozen=True)
 class Silence:
     """Of the `units` channels (of a convolution) or units (of a fully connected layer) behind the ReLU `path`, `silent` are 0 at
-    every place of every image of a sample."""
+    every place of every image of a sample. `layer` is the paper's name of what the ReLU follows, such as conv1_1."""
 
+    layer: str
     path: str
     silent: int
     units: int
@@ -61,8 +62,18 @@ def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: li
     finally:
         for remove in removals:
             remove()
-    counts = {path: to_numpy(alive) for path, alive in awake.items()}
-    return [Silence(path, int((~alive).sum()), len(alive)) for path, alive in counts.items()]
+    names, counts = _names(predictor), {path: to_numpy(alive) for path, alive in awake.items()}
+    return [Silence(names[path], path, int((~alive).sum()), len(alive)) for path, alive in counts.items()]
+
+
+def _names(predictor: Predictor) -> dict[str, str]:
+    """The path of each ReLU → the paper's name of the layer before it, whose last module is the ReLU's neighbour."""
+    found = {}
+    for layer, paths in models.blocks(predictor.config.model, predictor.config.head).items():
+        parent, dot, number = paths[-1].rpartition(".")
+        if dot:
+            found[f"{parent}.{int(number) + 1}"] = layer
+    return found
 
 
 def _watch(awake: dict[str, Any], path: str) -> Callable[..., None]:
