@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,20 @@ def test_a_path_of_no_file_system_is_refused() -> None:
         with pytest.raises(DataError, match=r"not a path|cannot be read") as caught:
             decode(path, 3)
         assert re.search(r"\n", str(caught.value)) is None
+
+
+def test_threads_that_decode_leave_warnings_alone(tmp_path: Path) -> None:
+    """Pillow's warning of a damaged EXIF is not heard even where warnings are errors; every other one is, while threads decode and
+    afterwards."""
+    exif = encoded(picture(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")  # five entries are promised, none is there
+    (tmp_path / "a.jpg").write_bytes(exif)
+    (tmp_path / "b.png").write_bytes(encoded(picture(), "PNG"))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(decode, tmp_path / name, 3) for name in ("a.jpg", "b.png") * 50]
+        with pytest.warns(UserWarning, match="ours"):
+            warnings.warn("ours", stacklevel=1)
+        assert {future.result().shape for future in waiting} == {(24, 32, 3)}
+    with pytest.warns(UserWarning, match="ours"):
+        warnings.warn("ours", stacklevel=1)
+    with pytest.raises(UserWarning, match="ours"):
+        warnings.warn("ours", stacklevel=1)
