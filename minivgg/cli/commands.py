@@ -13,8 +13,11 @@ __all__ = ["COMMANDS", "minivgg"]
 
 COMMANDS = {
     "train": "Train a model; without arguments, on the embedded images.",
+    "show-batch": "Draw a sheet of images as the network will see them.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
+    "features": "What a trained model says of each image, as a file of vectors.",
+    "classify": "A linear classifier on such vectors.",
     "check-data": "Read every image, and tell what is bad, double or odd.",
     "summary": "A model's drawing, and the table of its layers.",
     "bench": "Time a training step, or explain its convolutions.",

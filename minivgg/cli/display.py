@@ -12,7 +12,8 @@ from ..train import Observer, Trainer
 __all__ = ["display"]
 
 _HEADER = (
-    f"{'epoch':>9}  {'train loss':>10}  {'accuracy':>8}  {'val loss':>8}  {'accuracy':>8}  {'rate':>9}  {'images/s':>8}  {'seconds':>8}"
+    f"{'epoch':>9}  {'train loss':>10}  {'accuracy':>8}  {'val loss':>8}  {'accuracy':>8}  {'rate':>9}  "
+    f"{'images/s':>8}  {'waiting':>7}  {'seconds':>8}"
 )
 _REFRESH = 0.25  # seconds between two looks at the loss, at least
 
@@ -37,7 +38,8 @@ class _Lines(Observer):
     def epoch(self, row: Mapping[str, Any]) -> None:
         self.message(
             f"{row['epoch']:>4}/{self.epochs:<4}  {row['train_loss']:10.4f}  {row['train_accuracy']:8.4f}  {row['val_loss']:8.4f}  "
-            f"{row['val_accuracy']:8.4f}  {row['lr']:9.3g}  {row['images_per_second']:8.0f}  {row['seconds']:8.1f}"
+            f"{row['val_accuracy']:8.4f}  {row['lr']:9.3g}  {row['images_per_second']:8.0f}  {row['waiting']:7.1%}  "
+            f"{row['seconds']:8.1f}"
         )
 
     def message(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .bounded import one_line
+from .colours import Colours, colours
 from .datasets import FASHION_CLASSES, Dataset, load
 from .decode import decode, read_image
 from .draws import Draws
@@ -13,13 +14,29 @@ from .inspection import Report, inspect
 from .loader import Batch, Loader
 from .parts import Parts, parts, split
 from .statistics import statistics
-from .transforms import Compose, Crop, Mirror, Normalise, Pad, Rescale, Transform, from_json, rescale
+from .transforms import (
+    ColourShift,
+    Compose,
+    Crop,
+    CutOut,
+    Mirror,
+    Normalise,
+    Pad,
+    RandomResizedCrop,
+    Rescale,
+    Transform,
+    from_json,
+    rescale,
+)
 
 __all__ = [
     "FASHION_CLASSES",
     "Batch",
+    "ColourShift",
+    "Colours",
     "Compose",
     "Crop",
+    "CutOut",
     "Dataset",
     "Draws",
     "ImageFolder",
@@ -29,9 +46,11 @@ __all__ = [
     "Normalise",
     "Pad",
     "Parts",
+    "RandomResizedCrop",
     "Report",
     "Rescale",
     "Transform",
+    "colours",
     "decode",
     "from_json",
     "inspect",

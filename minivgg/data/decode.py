@@ -137,7 +137,7 @@ def _in_mode(image: Any, mode: str, path: str | Path) -> Any:
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         image = white
-    image = image.convert(mode)
+    image = image if image.mode == mode else image.convert(mode)  # which would copy it
     turns = Image.Transpose
     upright = (
         None,

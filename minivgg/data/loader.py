@@ -1,7 +1,8 @@
-"""`Loader`: shuffled, transformed batches, prepared ahead by threads, the same bits for any number of them."""
+"""`Loader`: shuffled, transformed batches, prepared ahead by threads or processes, the same bits for any number of them."""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend.arrays import Array
-from ..backend.layout import as_nchw
 from ..backend.random import stream
-from ..errors import ConfigError, DataError, ShapeError
+from ..errors import ConfigError, DataError
 from .arguments import integer
 from .draws import Draws
+from .folder import ImageFolder
 from .images import LabelledImages
+from .preparing import Preparation
 from .transforms import Transform
+from .workers import Workers, portable
 
 __all__ = ["Batch", "Loader"]
 
@@ -38,7 +41,9 @@ class Loader:
 
     Each epoch's order is the permutation from the stream (seed, "shuffle", epoch), and what a sample draws for its
     augmentation is decided by (seed, purpose, epoch, sample), so a batch is decided by (seed, epoch, batch number) alone.
-    `workers` threads prepare up to `prefetch` batches ahead; with 0 workers each is prepared when asked for.
+    `workers` threads prepare up to `prefetch` batches ahead; with 0 workers each is prepared when asked for. Images in files are
+    decoded and transformed by as many processes, which start with the first batch and end with the loader; a transform of the
+    caller's own is not known there, so then, with a warning, the threads do it themselves.
 
     The last batch may be smaller. It is left out with `drop_last`, and in training also if it would hold a single
     sample of a larger `batch_size`: batch norm has no variance over one value. Evaluation (`training=False`) never
@@ -70,6 +75,8 @@ class Loader:
         self.workers = integer("workers", workers, 0)
         self.prefetch = integer("prefetch", prefetch, 1)
         self.training = training
+        self._preparation = Preparation(transform, self.seed, training, dataset.name)
+        self._processes: Workers | None = None
         if len(self) == 0:
             raise ConfigError(
                 f"no batch is left: {len(dataset):,} image(s) in batches of {self.batch_size}, where "
@@ -77,6 +84,11 @@ class Loader:
                 "Lower batch_size or add images."
             )
         self.image_shape: tuple[int, int, int] = self._probe()
+        if self.workers and type(dataset) is ImageFolder and not self.in_processes:
+            warnings.warn(
+                f"{transform} is not one of minivgg's own transforms, so threads apply it, not processes: the same bits, less speed.",
+                stacklevel=2,
+            )
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -88,18 +100,20 @@ class Loader:
         """The batches of epoch number `epoch` from batch number `start` on, both counted from 0.
 
         Leaving the iteration early, by break, exception or Ctrl-C, ends its threads. An error in preparing a batch is
-        raised where the batch is asked for, with a note that names the sample.
+        raised where the batch is asked for, with a note that names the sample. A process that dies is an OutOfMemoryError or a
+        DataError that names its files; the next batch has a new one.
         """
         epoch, start = integer("epoch", epoch, 0), integer("start", start, 0)
         if start > len(self):
             raise ConfigError(f"an epoch has {len(self)} batches, so it cannot start at batch {start}.")
         count = len(self.dataset)
         order = stream(self.seed, "shuffle", epoch).permutation(count) if self.shuffle else np.arange(count)
-        parts = [order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self))]
+        parts = (order[batch * self.batch_size : (batch + 1) * self.batch_size] for batch in range(start, len(self)))
         return self._ahead(epoch, parts) if self.workers else (self._prepare(epoch, part) for part in parts)
 
-    def _ahead(self, epoch: int, parts: list[Array]) -> Iterator[Batch]:
+    def _ahead(self, epoch: int, parts: Iterator[Array]) -> Iterator[Batch]:
         """Batches in order, with up to `prefetch` more in the hands of the threads."""
+        self._employ()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minivgg-loader")
         try:
             waiting: deque[Future[Batch]] = deque()
@@ -112,38 +126,28 @@ class Loader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    @property
+    def in_processes(self) -> bool:
+        """Whether processes prepare the batches: there are workers, for images in files, and minivgg's own transforms."""
+        return self.workers > 0 and type(self.dataset) is ImageFolder and portable(self.transform)
+
+    def _employ(self) -> None:
+        """Have processes of this process's own, if any."""
+        if self.in_processes and (self._processes is None or self._processes.pid != os.getpid()):
+            assert isinstance(self.dataset, ImageFolder)
+            self._processes = Workers(self.workers, self.dataset, self._preparation)
+
     def _prepare(self, epoch: int, indices: Array) -> Batch:
-        try:
-            images = self._transformed(epoch, indices, self.training)
-        except Exception as error:
-            error.add_note(f"while preparing {self._culprit(epoch, indices)} of {self.dataset.name} for epoch {epoch}")
-            raise
+        if self._processes is None:
+            images = self._preparation.batch(self.dataset, indices, epoch, indices)
+        else:
+            images = self._processes.ask(epoch, indices)
         return Batch(images, self.dataset.labels[indices], indices.astype(np.int64, copy=False))
-
-    def _transformed(self, epoch: int, indices: Array, training: bool) -> Array:
-        """Images float32 (B, C, H, W), stored channels-last."""
-        images = self.dataset.read(indices, self.transform.least)
-        out = self.transform(images, Draws(self.seed, epoch, indices, training))
-        if isinstance(out, list):
-            sizes = " and ".join(sorted({f"{image.shape[0]}×{image.shape[1]}" for image in out})[:2])
-            raise ShapeError(f"{self.transform} left images of {sizes}, but a batch has one size. Add Crop(size).")
-        if out.ndim != 4 or len(out) != len(indices):
-            raise ShapeError(f"{self.transform} made {out.shape} of {len(indices)} images, expected (B, H, W, C).")
-        return as_nchw(np.ascontiguousarray(out, np.float32))
-
-    def _culprit(self, epoch: int, indices: Array) -> str:
-        """The sample that fails on its own: its draws are the same in a batch of one."""
-        for index in indices:
-            try:
-                self._transformed(epoch, np.array([index]), self.training)
-            except Exception:
-                return f"sample {index}"
-        return f"samples {', '.join(map(str, indices))} together"
 
     def _probe(self) -> tuple[int, int, int]:
         """Check the range of some images as the network will see them, and return their (C, H, W)."""
         chosen = np.unique(np.linspace(0, len(self.dataset) - 1, _PROBES).astype(np.int64))
-        images = self._transformed(0, chosen, training=False)
+        images = self._preparation.transformed(self.dataset, chosen, Draws(self.seed, 0, chosen, training=False))
         if not np.isfinite(images).all():
             raise DataError(f"{self.transform} makes NaN or Inf of {self.dataset.name}.")
         if images.min() >= 0 and images.max() > _RAW:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import ops
 from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import array_module, winners
 from ..backend.precision import as_images
 from ..errors import ConfigError, ShapeError
 from .build import Job
+from .mixup import mixed
 
 __all__ = ["gradients", "micro_batches"]
 
@@ -37,18 +37,19 @@ def micro_batches(count: int, batch_size: int, accumulate: int) -> list[int]:
 def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
     """Leave the gradients of step number `step` in the parameters' `.grad`; what was there is dropped.
 
-    Images are cast to the precision of this thread. With loss scaling the gradients are those of the loss times `job.scaling.scale`.
-    Returns the batch's mean loss, unscaled, and how many images were classified right, as 0-d arrays on the job's
-    device. Raises ConfigError if micro-batches are too small for the model.
+    With mixup the batch is mixed first, see `mixup`. Images are cast to the precision of this thread. With loss scaling the
+    gradients are those of the loss times `job.scaling.scale`. Returns the batch's mean loss, unscaled, and how many images were
+    classified right, as 0-d arrays on the job's device. Raises ConfigError if micro-batches are too small for the model.
     """
     sizes = micro_batches(len(batch.labels), job.config.batch_size, job.config.accumulate)
     job.optimizer.zero_grad()
+    whole = mixed(batch, job.config, job.device, step)
     mean_loss, correct, start = 0.0, 0, 0
     for k, size in enumerate(sizes):
-        labels = job.device.asarray(batch.labels[start : start + size])
+        part = slice(start, start + size)
         with mode.step(step, k):
             try:
-                logits = job.model(Tensor(as_images(job.device, batch.images[start : start + size])))
+                logits = job.model(Tensor(as_images(job.device, whole.images[part])))
             except ShapeError as error:
                 if len(sizes) == 1:
                     raise
@@ -56,11 +57,11 @@ def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
                     f"accumulate = {job.config.accumulate} cuts a batch of {len(batch.labels)} images into micro-batches of {size}, which "
                     f"the model does not take ({error}). Lower accumulate (--accumulate)."
                 ) from error
-            loss = ops.cross_entropy(logits, labels, label_smoothing=job.config.label_smoothing)
+            loss = whole.loss(logits, part, job.config.label_smoothing)
         share = size / len(batch.labels)
         seed = array_module(loss.data).full_like(loss.data, share)
         loss.backward(seed if job.scaling is None else seed * job.scaling.scale)
         mean_loss = mean_loss + loss.data * share
-        correct = correct + (winners(logits.data) == labels).sum()
+        correct = correct + (winners(logits.data) == whole.labels[part]).sum()
         start += size
     return mean_loss, correct

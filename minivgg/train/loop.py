@@ -11,7 +11,7 @@ from ..backend.precision import precision
 from .build import Job
 from .checkpoint import save_checkpoint
 from .evaluate import evaluate
-from .feeding import feed
+from .feeding import Timed, feed
 from .guard import Guard
 from .interrupts import Interrupted, Interrupts
 from .memory import explain_out_of_memory
@@ -50,7 +50,7 @@ class Trainer:
         with place, how, explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
-                while self.progress.epoch < self.job.config.epochs:
+                while not self.finished:
                     self._epoch()
             finally:
                 self.observer.end()
@@ -59,7 +59,8 @@ class Trainer:
         job, progress = self.job, self.progress
         start, seen = time.perf_counter(), progress.seen
         job.model.train()
-        for batch in feed(job.train.epoch(progress.epoch, progress.position), job.device):
+        batches = Timed(feed(job.train.epoch(progress.epoch, progress.position), job.device))
+        for batch in batches:
             self._step(batch)
             self.observer.step(self)
             every = job.config.checkpoint_every
@@ -69,7 +70,7 @@ class Trainer:
         self._guard.look(progress.epoch)
         spent = time.perf_counter() - start
         self._seconds += spent
-        self._close_epoch((progress.seen - seen) / spent if progress.seen > seen else 0.0)
+        self._close_epoch((progress.seen - seen) / spent if progress.seen > seen else 0.0, batches.seconds / spent)
 
     def _step(self, batch: Any) -> None:
         """One update, unless loss or gradients are not finite."""
@@ -82,7 +83,7 @@ class Trainer:
             if self._guard.full:
                 self._guard.look(progress.epoch)
 
-    def _close_epoch(self, images_per_second: float) -> None:
+    def _close_epoch(self, images_per_second: float, waiting: float) -> None:
         """Validate, write the row of metrics, and save. The order lets a kill in between be mended by doing it again."""
         job, progress = self.job, self.progress
         val = evaluate(job.model, job.val, job.device, self._stop_if_asked)
@@ -96,9 +97,11 @@ class Trainer:
             "lr": job.schedule.lr(progress.step - 1),
             "images_per_second": images_per_second,
             "seconds": self._seconds,
+            "waiting": waiting,
             **({} if job.scaling is None else {"loss_scale": float(job.scaling.scale), "skipped": int(job.scaling.skipped)}),
         }
-        if job.test is not None and progress.epoch + 1 == job.config.epochs:
+        last = progress.epoch + 1 == job.config.epochs or job.schedule.finished_after(val.accuracy)
+        if last and job.test is not None:
             test = evaluate(job.model, job.test, job.device, self._stop_if_asked)
             row |= {"test_loss": test.loss, "test_accuracy": test.accuracy, "test_correct": test.correct, "test_count": test.count}
         better = progress.close_epoch(val.accuracy)
@@ -108,6 +111,11 @@ class Trainer:
             save_checkpoint(self.folder.best, snapshot(job, progress))
         save_checkpoint(self.folder.last, snapshot(job, progress))
         self.observer.epoch(row)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the schedule wants no more of them."""
+        return self.progress.epoch >= self.job.config.epochs or self.job.schedule.finished
 
     @property
     def at_hand(self) -> bool:
@@ -123,4 +131,4 @@ class Trainer:
         if self._interrupts.received:
             self.save()
             done = f"everything up to step {self.progress.step} is saved"
-            raise Interrupted(self._interrupts.received, f"{done}; go on with: minivgg train --resume {self.folder.path}")
+            raise Interrupted(self._interrupts.received, f"{done}; go on with: minivgg train --resume {self.folder.resumed_as}")

@@ -34,6 +34,8 @@ __all__ = ["explain_out_of_memory", "images_that_fit", "kept_per_image", "readab
 _PEAK = 3.0
 _MARGIN = 1.1  # a card's pool may need more than the arrays have, where no free block is large enough
 _WORKSPACES = 16 << 20  # of kernels, whatever the batch
+_PROCESS = 44 << 20  # of a loader's process, and
+_IN_PROCESS = 4  # batches: 3.4 at most were seen with 64 images of 224×224
 _THREAD = 72 << 20  # address space that a loader's thread takes: a stack of 8 MiB, and glibc's arena of 64 MiB
 
 
@@ -106,7 +108,7 @@ def _advice(job: Job, limit: Limit) -> OutOfMemoryError:
 def _what_fits(job: Job, limit: Limit, images: int) -> tuple[int, int]:
     """(micro-batches of a batch of the size configured, or a batch size), 0 for what does not; never more than half of `images` at once."""
     if job.device.kind == "cpu":
-        loader = _THREAD * job.config.workers if limit.raises else 0
+        loader = _beside(job, limit)
         parts, alone = (min(images_that_fit(job, limit.free, accumulate, loader), images // 2) for accumulate in (True, False))
         return (math.ceil(job.config.batch_size / parts) if parts else 0), alone
     channels = job.train.image_shape[0]
@@ -115,6 +117,16 @@ def _what_fits(job: Job, limit: Limit, images: int) -> tuple[int, int]:
     free = int((limit.free + there) / _MARGIN)
     micro = rehearsal.micro_batches(job.config.batch_size, free, least=2 * job.config.accumulate)
     return micro, min(rehearsal.most(free), images // 2)
+
+
+def _beside(job: Job, limit: Limit) -> int:
+    """Bytes that the loaders take: of this process's addresses for threads, of memory that all share for processes."""
+    if limit.raises:
+        return _THREAD * job.config.workers
+    if not job.train.in_processes:
+        return 0
+    batches = 4 * math.prod(job.train.image_shape) * (job.train.batch_size + job.val.batch_size)
+    return job.train.workers * (2 * _PROCESS + _IN_PROCESS * batches)
 
 
 def _let_blas_take_its_buffers() -> None:

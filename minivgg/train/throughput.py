@@ -8,11 +8,15 @@ waited for the next batch.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from .. import data
 from ..backend.clock import Clock
 from ..backend.precision import precision
 from .build import Job, build_job
@@ -22,23 +26,28 @@ from .loop import Trainer
 from .memory import explain_out_of_memory
 from .metrics import Metrics
 from .observer import Observer
+from .plan import stages
 from .progress import Progress
 from .run_folder import RunFolder
 
 __all__ = ["Throughput", "throughput"]
 
+_ALONE = 2.0  # seconds that the loader is watched alone, if an epoch lasts as long
 _WARM_UP = 5  # steps before the clock starts: kernels are compiled, memory is taken
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """`steps` steps of a run on `images` images took `seconds`, of which the device waited `waited` for data."""
+    """`steps` steps of a run on `images` images took `seconds`, of which the device waited `waited` for data. `delivered` is how many
+    images a second the loader prepares, if nothing else is done, with `workers` threads or processes."""
 
     steps: int
     images: int
     seconds: float
     waited: float
     device: str
+    delivered: float = field(default=0.0, compare=False)
+    workers: str = field(default="", compare=False)
 
     @property
     def waiting(self) -> float:
@@ -50,6 +59,7 @@ class Throughput:
         return (
             f"{self.steps} steps on {self.device}: {self.images / self.seconds:.1f} images/s, {each:.2f} ms a step\n"
             f"{self.waiting:.1%} of the time the device waited for data ({idle:.2f} ms a step)\n"
+            f"The loader alone prepares {self.delivered:.1f} images/s with {self.workers}.\n"
             "Nothing was written. Leave out --benchmark to train."
         )
 
@@ -57,8 +67,12 @@ class Throughput:
 def throughput(config: TrainConfig, steps: int = 40) -> Throughput:
     """Train for `steps` steps after five to warm up, through as many epochs as that takes, without validation. Nothing is written.
 
+    Of a plan the last stage is timed, with random weights.
+
     Raises what training would raise in these steps.
     """
+    if config.scales:
+        config = dataclasses.replace(stages(config, Path(config.out))[-1].config, init_from="")
     return _Timed(build_job(config)).run_steps(steps)
 
 
@@ -93,7 +107,9 @@ class _Timed(Trainer):
             finally:
                 batches.close()
             times = clock.seconds(marks)
-        return Throughput(steps, images, sum(times), sum(times[::2]), str(job.device))
+            one, more = ("process", "processes") if job.train.in_processes else ("thread", "threads")
+            workers = f"{job.train.workers} {one if job.train.workers == 1 else more}"
+            return Throughput(steps, images, sum(times), sum(times[::2]), str(job.device), _delivered(job.train), workers)
 
     def _batches(self) -> Generator[Any, None, None]:
         """The batches of one epoch after the other."""
@@ -101,3 +117,13 @@ class _Timed(Trainer):
             self.progress.epoch, self.progress.position = epoch, 0
             yield from feed(self.job.train.epoch(epoch), self.job.device)
             self._guard.look(epoch)
+
+
+def _delivered(loader: data.Loader) -> float:
+    """Images a second of the loader's, with nobody using the processors but its threads or processes, which have been started."""
+    images, begun = 0, time.perf_counter()
+    for batch in loader.epoch(0):
+        images += len(batch.labels)
+        if time.perf_counter() - begun > _ALONE:
+            break
+    return images / (time.perf_counter() - begun)

@@ -26,11 +26,12 @@ def test_the_share_of_waiting_is_read_from_events(card, tmp_path, monkeypatch):
     found = throughput(config, steps=3)
     assert found == Throughput(3, 12, pytest.approx(0.006), pytest.approx(0.003), "cuda:0") and found.waiting == pytest.approx(0.5)
     assert "2000.0 images/s, 2.00 ms a step\n50.0% of the time the device waited for data (1.00 ms a step)" in str(found)
+    assert found.delivered > 0 and "\nThe loader alone prepares" in str(found) and "images/s with 1 thread.\n" in str(found)
     assert not list(tmp_path.iterdir()) and streams.waits == [1]
 
 
 def test_a_run_shorter_than_the_benchmark_is_begun_again(card, monkeypatch):
-    """Steps go through as many epochs as they need: with 5 batches an epoch 5 + 8 steps reach the third."""
+    """Steps go through as many epochs as they need: with 5 batches an epoch 5 + 8 steps reach the third; then the loader is timed alone."""
     epochs, whole = [], Loader.epoch
 
     def few(self, number, start=0):
@@ -39,7 +40,7 @@ def test_a_run_shorter_than_the_benchmark_is_begun_again(card, monkeypatch):
 
     monkeypatch.setattr(Loader, "epoch", few)
     assert throughput(TrainConfig(model="vgg11", width=1 / 16, batch_size=2, device="cuda", workers=0), steps=8).images == 16
-    assert epochs == [0, 1, 2]
+    assert epochs == [0, 1, 2, 0]
 
 
 def test_a_step_is_timed_by_events(card):

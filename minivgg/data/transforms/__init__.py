@@ -6,8 +6,23 @@
 from __future__ import annotations
 
 from .base import Transform
-from .colour import Normalise
+from .colour import ColourShift, Normalise
 from .compose import Compose, from_json
-from .geometry import Crop, Mirror, Pad, Rescale, rescale
+from .cutout import CutOut
+from .geometry import Crop, Mirror, Pad
+from .scaling import RandomResizedCrop, Rescale, rescale
 
-__all__ = ["Compose", "Crop", "Mirror", "Normalise", "Pad", "Rescale", "Transform", "from_json", "rescale"]
+__all__ = [
+    "ColourShift",
+    "Compose",
+    "Crop",
+    "CutOut",
+    "Mirror",
+    "Normalise",
+    "Pad",
+    "RandomResizedCrop",
+    "Rescale",
+    "Transform",
+    "from_json",
+    "rescale",
+]

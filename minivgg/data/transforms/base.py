@@ -43,11 +43,15 @@ class Transform:
         """
         if isinstance(images, list):
             return joined([self(image[None], draws.of(k))[0] for k, image in enumerate(images)])
+        self.check(images, draws)
+        return self.apply(images, draws)
+
+    def check(self, images: Array, draws: Draws) -> None:
+        """Raise ShapeError or DataError for what is no batch of images."""
         if images.ndim != 4 or len(images) != len(draws.indices):
             raise ShapeError(f"{self} expects images (B, H, W, C) with B = {len(draws.indices)} draws, but they are {images.shape}.")
         if images.dtype not in (np.uint8, np.float32):
             raise DataError(f"{self} expects uint8 or float32 images, but they are {images.dtype}.")
-        return self.apply(images, draws)
 
     def apply(self, images: Array, draws: Draws) -> Images:
         """What the transform does, on checked images."""
@@ -56,12 +60,16 @@ class Transform:
     def to_json(self) -> dict[str, Any]:
         """{"name": kind, parameter: value, …} of plain lists and numbers; equal transforms give equal dicts."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {"name": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}}
+        return {"name": self.kind, **{name: _plain(value) for name, value in fields.items()}}
 
     def _set(self, **values: Any) -> None:
         """Write checked parameters, at construction only."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def joined(images: list[Array]) -> Images:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigError, nearest
 from ..draws import Draws
 from .base import Images, Transform
+from .geometry import Crop
+from .scaling import Rescale
+from .windows import rescaled_crop
 
 __all__ = ["Compose", "from_json"]
 
@@ -34,11 +38,18 @@ class Compose(Transform):
         return self.steps[0].least if self.steps else None
 
     def __call__(self, images: Images, draws: Draws) -> Images:
-        seen: dict[str, int] = {}
+        seen = Counter[str]()
+        numbered: deque[tuple[Transform, Draws]] = deque()
         for step in self.steps:
-            occurrence = seen.get(step.kind, 0)
-            seen[step.kind] = occurrence + 1
-            images = step(images, draws.nth(occurrence))
+            numbered.append((step, draws.nth(seen[step.kind])))
+            seen[step.kind] += 1
+        while numbered:
+            step, own = numbered.popleft()
+            crop = numbered[0][0] if numbered else None
+            if isinstance(step, Rescale) and isinstance(crop, Crop) and not crop.padding:
+                images = rescaled_crop(step, crop, images, own, numbered.popleft()[1])
+            else:
+                images = step(images, own)
         return images
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where pixels go: padding, mirroring, cropping, rescaling."""
+"""Where pixels go: padding, mirroring, cropping."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...backend.arrays import Array
 from ...errors import ConfigError, ShapeError
 from ..arguments import integer, number
 from ..draws import Draws
-from .base import Images, Transform, joined
+from .base import Transform
 
-__all__ = ["Crop", "Mirror", "Pad", "Rescale", "rescale"]
+__all__ = ["Crop", "Mirror", "Pad"]
 
 
 @dataclass(frozen=True)
@@ -75,66 +75,39 @@ class Crop(Transform):
         height, width = (integer("Crop's size", side, 1) for side in pair)
         self._set(size=(height, width), padding=integer("Crop's padding", self.padding, 0))
 
-    def apply(self, images: Array, draws: Draws) -> Array:
+    @property
+    def window(self) -> tuple[int, int]:
+        """(height, width)."""
         assert isinstance(self.size, tuple)
-        count, height, width, _ = images.shape
-        wanted = np.array(self.size)
-        places = np.array((height, width)) + 2 * self.padding - wanted + 1  # offsets along each axis
-        if (places < 1).any():
+        return self.size
+
+    def places(self, height: int, width: int) -> tuple[int, int]:
+        """How many offsets the window has along each axis of an image; ShapeError if it does not fit."""
+        tall, wide = height + 2 * self.padding, width + 2 * self.padding
+        if tall < self.window[0] or wide < self.window[1]:
+            grown = f" with {self.padding} pixels of padding around them are {tall}×{wide}"
             raise ShapeError(
-                f"{self} does not fit: images of {height}×{width} with {self.padding} pixels of padding around them are "
-                f"{height + 2 * self.padding}×{width + 2 * self.padding}, the crop is {wanted[0]}×{wanted[1]}. "
-                "Take a smaller size or more padding."
+                f"{self} does not fit: images of {height}×{width}{grown if self.padding else ''}, the crop is "
+                f"{self.window[0]}×{self.window[1]}. Take a smaller size, more padding, or rescale the images first to a shortest side "
+                f"of {max(self.window)} or more."
             )
-        if not draws.training:
-            top, left = (places - 1) // 2
-            return _padded(images, self.padding, 0)[:, top : top + wanted[0], left : left + wanted[1]]
-        corner = (draws.uniform(self.kind, 2) * places).astype(np.intp)  # (B, 2)
-        rows = corner[:, 0, None] + np.arange(wanted[0])  # (B, h)
-        columns = corner[:, 1, None] + np.arange(wanted[1])  # (B, w)
-        return _padded(images, self.padding, 0)[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return tall - self.window[0] + 1, wide - self.window[1] + 1
+
+    def corners(self, places: Array, draws: Draws) -> Array:
+        """(top, left) of the windows, int (B, 2); `places` int (2,) or (B, 2)."""
+        if draws.training:
+            return (draws.uniform(self.kind, 2) * places).astype(np.intp)
+        return np.broadcast_to((places - 1) // 2, (len(draws.indices), 2))
+
+    def apply(self, images: Array, draws: Draws) -> Array:
+        count, height, width, channels = images.shape
+        corners = self.corners(np.array(self.places(height, width)), draws)
+        padded = _padded(images, self.padding, 0)
+        out = np.empty((count, *self.window, channels), images.dtype)
+        for k, (top, left) in enumerate(corners.tolist()):
+            out[k] = padded[k, top : top + self.window[0], left : left + self.window[1]]
+        return out
 
 
 def _padded(images: Array, pixels: int, value: float) -> Array:
     return images if pixels == 0 else np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), constant_values=value)
-
-
-@dataclass(frozen=True)
-class Rescale(Transform):
-    """uint8 images scaled isotropically until their shortest side has S pixels, antialiased: (H, W, C) → (S, W·S/H, C) or (H·S/W, S, C).
-
-    In training S is drawn for each image from low..high, each integer equally likely (scale jitter: Simonyan & Zisserman §3.1); in
-    evaluation it is the middle, (low + high) // 2.
-    """
-
-    kind = "rescale"
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        self._set(low=integer("Rescale's low", self.low, 1), high=integer("Rescale's high", self.high, 1))
-        if self.low > self.high:
-            raise ConfigError(f"Rescale's low must not exceed its high, but they are {self.low} and {self.high}.")
-
-    @property
-    def least(self) -> int | None:
-        return self.high
-
-    def apply(self, images: Array, draws: Draws) -> Images:
-        if not draws.training or self.low == self.high:
-            sides = np.full(len(images), (self.low + self.high) // 2)
-        else:
-            sides = self.low + (draws.uniform(self.kind, 1)[:, 0] * (self.high - self.low + 1)).astype(np.intp)
-        return joined([rescale(image, int(side)) for image, side in zip(images, sides, strict=True)])
-
-
-def rescale(image: Array, side: int) -> Array:
-    """One uint8 image (H, W, C), isotropically scaled to the shortest side `side`; the longer one is rounded to the nearest pixel."""
-    from PIL import Image
-
-    height, width, channels = image.shape
-    if min(height, width) == side:
-        return image
-    height, width = (max(side, round(length * side / min(height, width))) for length in (height, width))
-    picture = Image.fromarray(image[..., 0] if channels == 1 else image)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC), np.uint8).reshape(height, width, channels)

@@ -1,0 +1,59 @@
+"""`Preparation`: from the numbers of a batch's samples to its images, in whichever thread or process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backend.arrays import Array
+from ..backend.layout import as_nchw
+from ..errors import ShapeError
+from .draws import Draws
+from .images import LabelledImages
+from .transforms import Transform
+
+__all__ = ["Preparation"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the batches of a loader are made: `transform` with draws from `seed`, random in `training`; `name` is the dataset's."""
+
+    transform: Transform
+    seed: int
+    training: bool
+    name: str
+
+    def batch(self, images: LabelledImages, positions: Array, epoch: int, indices: Array) -> Array:
+        """The images at `positions` of `images`, prepared: float32 (B, C, H, W), stored channels-last.
+
+        `indices` int (B,) are the samples' numbers in the loader's dataset, which decide their draws. An error has a note that
+        names the sample.
+        """
+        try:
+            return self.transformed(images, positions, Draws(self.seed, epoch, indices, self.training))
+        except Exception as error:
+            culprit = self._culprit(images, positions, epoch, indices)
+            error.add_note(f"while preparing {culprit} of {self.name} for epoch {epoch}")
+            raise
+
+    def transformed(self, images: LabelledImages, positions: Array, draws: Draws) -> Array:
+        """The same with given draws. Raises ShapeError where the transform leaves no batch of images of one size."""
+        out = self.transform(images.read(positions, self.transform.least), draws)
+        if isinstance(out, list):
+            sizes = " and ".join(sorted({f"{image.shape[0]}×{image.shape[1]}" for image in out})[:2])
+            raise ShapeError(f"{self.transform} left images of {sizes}, but a batch has one size. Add Crop(size).")
+        if out.ndim != 4 or len(out) != len(positions):
+            raise ShapeError(f"{self.transform} made {out.shape} of {len(positions)} images, expected (B, H, W, C).")
+        return as_nchw(np.ascontiguousarray(out, np.float32))
+
+    def _culprit(self, images: LabelledImages, positions: Array, epoch: int, indices: Array) -> str:
+        """The sample that fails on its own: its draws are the same in a batch of one."""
+        for k, index in enumerate(indices):
+            one = slice(k, k + 1)
+            try:
+                self.transformed(images, positions[one], Draws(self.seed, epoch, indices[one], self.training))
+            except Exception:
+                return f"sample {index}"
+        return f"samples {', '.join(map(str, indices))} together"

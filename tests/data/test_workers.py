@@ -1,0 +1,283 @@
+"""Worker processes: the bits of the inline loader, its errors, and nothing left behind whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivgg import errors
+from minivgg.data import Compose, Crop, Draws, Loader, Mirror, Normalise, Rescale, Transform, parts
+from minivgg.data.workers import Workers, frames, portable
+
+PACKAGE = Path(errors.__file__).parent.parent
+AUGMENT = Compose((Rescale(16, 24), Crop(12), Mirror(), Normalise((0.5,) * 3, (0.25,) * 3)))
+
+
+def save_images(root: Path, count: int = 14) -> Path:
+    """Images of several sizes in two classes."""
+    rng = np.random.default_rng(0)
+    for k in range(count):
+        folder = root / "ab"[k % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20 + k, 30, 3), dtype=np.uint8)).save(folder / f"{k:02}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of images, for all tests that don't change it."""
+    return save_images(tmp_path_factory.mktemp("photos"))
+
+
+def loader(root, **changes):
+    """Batches of four from a folder."""
+    settings = {"dataset": parts(root).train, "batch_size": 4, "transform": AUGMENT, "seed": 3, "prefetch": 2, **changes}
+    return Loader(**settings)
+
+
+def content(batches):
+    """The batches as bytes."""
+    return [tuple(part.tobytes() for part in batch) for batch in batches]
+
+
+def processes(of: Loader):
+    """The loader's processes that were started."""
+    return [] if of._processes is None else list(of._processes._started)
+
+
+def living(pids):
+    """Those of the process ids that still run. An orphan that ended may wait for ever for an init that doesn't look: that is no life."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            found += [pid] * (state not in "ZX")
+    return found
+
+
+def wait_for_end(pids):
+    """Wait until none of the processes is there, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while living(pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not living(pids)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_number_of_processes_changes_no_bit(photos, workers):
+    """Two epochs, and the second again from its middle, are the inline loader's; the processes are those of the first epoch."""
+    plain, busy = loader(photos, workers=0), loader(photos, workers=workers)
+    assert not processes(busy)
+    assert content(busy.epoch(0)) == content(plain.epoch(0))
+    first = processes(busy)
+    assert 1 <= len(first) <= workers
+    assert content(busy.epoch(1)) == content(plain.epoch(1))
+    assert content(busy.epoch(1, 2)) == content(plain.epoch(1))[2:]
+    assert set(first) <= set(processes(busy)) and len(processes(busy)) <= workers
+    assert not processes(plain)
+    busy._processes.close()
+
+
+def test_batches_belong_to_the_caller(photos):
+    """Float32, stored channels-last, writable; a batch that is kept is not overwritten by the next."""
+    busy = loader(photos, workers=1, shuffle=False)
+    batches = list(busy.epoch(0))
+    assert [batch.images.shape for batch in batches] == [(4, 3, 12, 12)] * 3 + [(2, 3, 12, 12)]
+    for batch in batches:
+        assert batch.images.dtype == np.float32 and batch.images.transpose(0, 2, 3, 1).flags.c_contiguous
+        expected = AUGMENT(busy.dataset.read(batch.indices), Draws(3, 0, batch.indices))
+        assert np.array_equal(batch.images, expected.transpose(0, 3, 1, 2))
+        batch.images[...] = 0
+
+
+def test_the_loaders_end_ends_its_processes(photos):
+    """Leaving an epoch early keeps them for the next one; dropping the loader ends and reaps them."""
+    busy = loader(photos, workers=2)
+    for error in (RuntimeError, KeyboardInterrupt):
+        with pytest.raises(error):
+            for _ in busy.epoch(0):
+                raise error
+    pids = [process.pid for process in processes(busy)]
+    assert living(pids) == pids != []
+    assert len(content(busy.epoch(1))) == 4
+    assert [process.pid for process in processes(busy)][: len(pids)] == pids
+    ended = processes(busy)
+    del busy
+    assert all(process.returncode == 0 for process in ended)  # reaped, after an end of their own
+
+
+@pytest.mark.parametrize("damage", [b"<html>not an image</html>", None], ids=["foreign", "missing"])
+def test_an_error_is_the_inline_loaders(tmp_path, damage):
+    """Class, text and note are equal with 0 and 2 workers, for a foreign file and a missing one; the batches before it come;
+    and the processes live on."""
+    bad = save_images(tmp_path) / "a" / "10.png"
+    loaders = [loader(tmp_path, workers=workers, shuffle=False) for workers in (0, 2)]
+    bad.unlink() if damage is None else bad.write_bytes(damage)
+    told = []
+    for each in loaders:
+        seen = []
+        with pytest.raises(errors.DataError, match=str(bad)) as caught:
+            for batch in each.epoch(0):
+                seen.append(batch.indices[0])
+        told.append((type(caught.value), str(caught.value), caught.value.__notes__, seen))
+    assert told[0] == told[1] and told[0][3] == [0]
+    assert "while preparing sample 5 of" in told[0][2][0]
+    assert len(processes(loaders[1])) == 2 and all(process.poll() is None for process in processes(loaders[1]))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "code", "said"),
+    [(signal.SIGKILL, errors.OutOfMemoryError, 6, "was killed"), (signal.SIGSEGV, errors.DataError, 3, "died of SIGSEGV")],
+    ids=["kill", "segv"],
+)
+def test_a_dead_worker_names_its_files(photos, sent, kind, code, said):
+    """Killed as for memory, or by a fault in a decoder: one error with the files in hand and an exit code; the next epoch has a new one."""
+    busy = loader(photos, workers=1, shuffle=False)
+    before = content(busy.epoch(0))
+    (process,) = processes(busy)
+    os.kill(process.pid, sent)
+    process.wait()
+    with pytest.raises(kind, match=r"a/00\.png, a/02\.png, a/04\.png, a/06\.png in .*photos") as caught:
+        next(busy.epoch(0))
+    assert caught.value.exit_code == code and said in str(caught.value) and "\n" not in str(caught.value)
+    assert content(busy.epoch(0)) == before
+
+
+SCRIPT = """
+    import sys, os, time
+    sys.path.insert(0, {package!r})
+    from minivgg.data import Compose, Crop, Loader, Normalise, Rescale, parts
+    transform = Compose((Rescale(16, 24), Crop(12), Normalise((.5,) * 3, (.25,) * 3)))
+    loader = Loader(parts({photos!r}).train, 4, transform, workers=2)
+    for batch in loader.epoch(0):
+        print(*(process.pid for process in loader._processes._started), flush=True)
+        {then}
+    print("done", flush=True)
+"""
+
+
+def script(photos, then: str) -> str:
+    """A user's program, without a guard for processes that import it."""
+    return textwrap.dedent(SCRIPT).format(package=str(PACKAGE), photos=str(photos), then=then)
+
+
+def test_an_unguarded_script_works_from_any_folder(photos, tmp_path):
+    """A script without `if __name__ == "__main__"`, beside a file that would hide a module, which finds minivgg by its own search
+    path: it runs once, and leaves neither words nor processes behind."""
+    (tmp_path / "script.py").write_text(script(photos, "pass"))
+    (tmp_path / "signal.py").write_text("")
+    done = subprocess.run([sys.executable, "-P", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.split("\n")
+    assert lines[-2:] == ["done", ""] and len(lines) == 6 and done.stderr == ""
+    wait_for_end(map(int, " ".join(lines[:4]).split()))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+def test_a_program_that_ends_leaves_no_process(photos, sent):
+    """Killed, or interrupted in the middle of an epoch, from `python -c`: its workers end by themselves and say nothing."""
+    program = subprocess.Popen([sys.executable, "-c", script(photos, "time.sleep(60)")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pids = [int(word) for word in program.stdout.readline().split()]
+    assert living(pids) == pids != []
+    program.send_signal(sent)
+    said = program.communicate()[1].decode()
+    assert said.count("Traceback") == (sent == signal.SIGINT) and ("KeyboardInterrupt" in said) == (sent == signal.SIGINT)
+    wait_for_end(pids)
+
+
+def test_workers_leave_signals_to_the_run(photos):
+    """SIGINT and SIGTERM to all processes of a group, as a terminal or a batch system sends them, end no worker."""
+    busy = loader(photos, workers=1)
+    before = content(busy.epoch(0))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(processes(busy)[0].pid, number)
+        assert content(busy.epoch(0)) == before
+    assert len(processes(busy)) == 1
+
+
+@dataclass(frozen=True)
+class Own(Transform):
+    """A transform that only this file knows."""
+
+    kind = "own"
+
+    def apply(self, images, draws):
+        return images / np.float32(255)
+
+
+def test_a_transform_of_the_callers_own_stays_in_threads(photos):
+    """No process would know it: a warning, the same bits, no process."""
+    transform = Compose((Rescale(16, 16), Crop(12), Own()))
+    with pytest.warns(UserWarning, match="threads apply it"):
+        busy = loader(photos, transform=transform, workers=2)
+    assert content(busy.epoch(0)) == content(loader(photos, transform=transform, workers=0).epoch(0))
+    assert not processes(busy)
+    assert portable(AUGMENT) and not portable(Own())
+
+
+class OddError(Exception):
+    """An exception that only this file knows."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (errors.ShapeError("a\n\udcff→b"), errors.ShapeError, "a\n\udcff→b"),
+        (MemoryError("no more"), MemoryError, "no more"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), RuntimeError, "UnicodeDecodeError: 'utf-8' codec can't decode"),
+        (OddError("strange"), RuntimeError, "OddError: strange"),
+    ],
+)
+def test_errors_cross_a_pipe(tmp_path, error, kind, text):
+    """minivgg's own and Python's keep class and text, others are named; notes come along, and a bug brings its traceback."""
+    error.add_note("while testing")
+    with (tmp_path / "pipe").open("w+b", 0) as pipe:
+        frames.send(pipe, frames.error_to_json(error))
+        pipe.seek(0)
+        message, array = frames.receive(pipe)
+        with pytest.raises(EOFError):
+            frames.receive(pipe)
+    back = frames.error_from_json(message)
+    assert array is None and type(back) is kind and str(back).startswith(text) and back.__notes__[0] == "while testing"
+    assert len(back.__notes__) == (1 if kind is errors.ShapeError else 2)
+
+
+def test_no_process_to_be_had_is_told(photos, monkeypatch):
+    """The system's limit on processes is an error of one line."""
+
+    def refuse(*arguments, **keywords):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(errors.OutOfMemoryError, match="no worker process could be started: Resource temporarily unavailable"):
+        next(loader(photos, workers=1).epoch(0))
+
+
+def test_a_worker_imports_little():
+    """What a worker imports to be ready: no kernels, no models, no CuPy, no rich, no SciPy."""
+    code = "import sys, minivgg.data.workers.process; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE, capture_output=True, text=True, check=True)
+    unwanted = {"minivgg.fast", "minivgg.ops", "minivgg.models", "cupy", "rich", "click", "scipy", "safetensors", "multiprocessing"}
+    assert not unwanted & set(done.stdout.split())
+
+
+def test_workers_of_another_process_are_left_alone(photos):
+    """In a fork of the process a loader starts workers of its own, and ends nobody else's."""
+    busy = loader(photos, workers=1)
+    content(busy.epoch(0))
+    theirs = busy._processes
+    assert isinstance(theirs, Workers)
+    theirs.pid = -1
+    assert content(busy.epoch(0)) == content(loader(photos, workers=0).epoch(0))
+    assert busy._processes is not theirs
+    theirs.close()
