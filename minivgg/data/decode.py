@@ -6,7 +6,6 @@ most twice; N is at most 50 million. The content decides, not the name: a PNG na
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from ..backend.arrays import Array
 from ..errors import DataError
 from .bounded import one_line, open_file
+from .silence import silence
 
 __all__ = ["FORMATS", "decode", "open_image", "orientation", "read_image"]
 
@@ -37,8 +37,7 @@ def open_image(path: str | Path) -> Iterator[Any]:
     from PIL import Image
 
     name = one_line(path)
-    with open_file(Path(path)) as (file, size), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata; what matters raises
+    with open_file(Path(path)) as (file, size), silence():  # of odd metadata; what matters raises
         if size > _MAX_BYTES:
             raise DataError(f"{name}: {size:,} bytes are more than {_MAX_BYTES:,}, the most that is read of an image.")
         try:
