@@ -5,8 +5,9 @@
 
 Photographs of 500×375, quality 90, are made in a temporary folder: textures at five scales, so that they take about 60 kB each as
 camera photographs do. What is done to them is the paper's: shortest side drawn from 256 to 512, a random crop of 224×224,
-mirrored, mean and deviation taken off, colours shifted. Seconds of processor time are those of this process and its workers together, so they
-hardly depend on what else the machine does, and 1000 / (ms a photograph) photographs a second is what one processor can do.
+mirrored, mean and deviation taken off, colours shifted. Seconds of processor time are those of this process and its workers
+together, so they hardly depend on what else the machine does, and 1000 / (ms a photograph) photographs a second is what one
+processor can do.
 """
 
 from __future__ import annotations
