@@ -16,6 +16,7 @@ from .first_weights import take_weights
 from .preprocessing import preprocessing
 from .scaling import LossScale
 from .schedule import build_schedule
+from .sources import sources
 
 __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "evaluation_loader"]
 
@@ -58,9 +59,8 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
     check(config.precision, device)
     allowed(device, config.gpu_memory)
     config = dataclasses.replace(config.with_absolute_paths(), device=str(device))
-    whole, val, test = data.parts(config.data or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
+    whole, fit, held, test = sources(config)
     _require_learnable(whole, test, config.data or whole.name)
-    fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
     model = build_model(config, len(whole.classes), whole.shape[2])

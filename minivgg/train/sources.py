@@ -21,6 +21,6 @@ class Sources(NamedTuple):
 
 def sources(config: TrainConfig) -> Sources:
     """What `config` names. Where the data has no part to validate with, `val_split` of the training images is it, drawn by the seed."""
-    whole, val, test = data.parts(config.data or None, grey=config.grey)
+    whole, val, test = data.parts(config.data or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
     fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     return Sources(whole, fit, held, test)
