@@ -33,9 +33,9 @@ def numbers(pattern: str, text: str) -> list[float]:
     return [float(group) for group in match.groups()]
 
 
-def test_course_has_nine_lessons_in_order() -> None:
+def test_course_has_ten_lessons_in_order() -> None:
     """The numbers in the names give the order, without gaps."""
-    assert [name[:2] for name in LESSONS] == [f"{i:02}" for i in range(1, 10)]
+    assert [name[:2] for name in LESSONS] == [f"{i:02}" for i in range(1, 11)]
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -139,3 +139,13 @@ def test_articles_network_prints_its_shape() -> None:
     assert f"{138_365_992 - 500 * 4097:,} parameters" in text
     assert f"{512 * 7 * 7 * 4096 + 4096:,} of them in classifier.0: 75%" in text
     assert 1 < numbers(r"deviation of the logits: (\S+)", text)[0] < 10
+
+
+def test_dense_network_is_the_layers_at_every_place() -> None:
+    """One cell at the training size, 4×3 on a larger image; equal to the layers within rounding, and not to crops."""
+    text = run("10_look_everywhere_at_once.py")
+    assert "(256, 128)" in text and "(256, 32, 2, 2)" in text
+    for size, error in re.findall(r"a map of (\d×\d), (\S+) from", text):
+        assert size in ("1×1", "4×3") and float(error) < 1e-4
+    assert text.count("a map of") == 2 and numbers(r"up to (\d+)%", text)[0] > 10
+    assert "48 with crops, 20 with the map" in text

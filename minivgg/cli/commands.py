@@ -13,8 +13,12 @@ __all__ = ["COMMANDS", "minivgg"]
 
 COMMANDS = {
     "train": "Train a model; without arguments, on the embedded images.",
+    "show-batch": "Draw a sheet of images as the network will see them.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
+    "features": "What a trained model says of each image, as a file of vectors.",
+    "classify": "A linear classifier on such vectors.",
+    "check-data": "Read every image, and tell what is bad, double or odd.",
     "summary": "A model's drawing, and the table of its layers.",
     "bench": "Time a training step, or explain its convolutions.",
     "check": "Check a model's gradients against finite differences.",
@@ -30,7 +34,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f".{cmd_name}", __package__).command
+        return importlib.import_module(f".{cmd_name.replace('-', '_')}", __package__).command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

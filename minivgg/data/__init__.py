@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bounded import one_line
 from .colours import Colours, colours
 from .datasets import FASHION_CLASSES, Dataset, load
 from .decode import decode, read_image
@@ -9,6 +10,7 @@ from .draws import Draws
 from .folder import ImageFolder
 from .idx import read_idx
 from .images import LabelledImages
+from .inspection import Report, inspect
 from .loader import Batch, Loader
 from .parts import Parts, parts, split
 from .statistics import statistics
@@ -45,12 +47,15 @@ __all__ = [
     "Pad",
     "Parts",
     "RandomResizedCrop",
+    "Report",
     "Rescale",
     "Transform",
     "colours",
     "decode",
     "from_json",
+    "inspect",
     "load",
+    "one_line",
     "parts",
     "read_idx",
     "read_image",

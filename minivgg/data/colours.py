@@ -29,9 +29,9 @@ __all__ = ["Colours", "cache_folder", "colours"]
 class Colours:
     """The colours of a dataset with C channels, in units of 0..1. `str` is a line about them in grey levels of 255.
 
-    `mean`, `std` (C,) of each channel; `values` (C,) the eigenvalues of the covariance, the largest first; `vectors` (C, C) its eigenvectors
-    of length 1, one a row. An eigenvector's sign is free: its first component of at least half the largest magnitude is positive.
-    `images` were read of `total`.
+    `mean`, `std` (C,) of each channel; `values` (C,) the eigenvalues of the covariance, the largest first; `vectors` (C, C) its
+    eigenvectors of length 1, one a row. An eigenvector's sign is free: its first component of at least half the largest
+    magnitude is positive. `images` were read of `total`.
     """
 
     mean: tuple[float, ...]

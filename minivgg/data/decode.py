@@ -1,11 +1,12 @@
 """Image files to arrays, safely: known formats only, bounds on bytes and pixels, every byte decoded, the camera's orientation applied.
 
-Memory: an image of N pixels takes at most 16·N bytes while it is decoded, and a file's own bytes at most twice; N is at most 50
-million. What is read is the content: a PNG named .jpg is a PNG. Colour profiles are not applied.
+Memory: an image of N pixels takes at most 24·N bytes while it is decoded (WebP 22, a photograph in JPEG 14), and a file's own bytes at
+most twice; N is at most 50 million. The content decides, not the name: a PNG named .jpg is a PNG. Colour profiles are not applied.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ __all__ = ["FORMATS", "decode", "open_image", "orientation", "read_image"]
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MAX_PIXELS = 50_000_000
 _MAX_BYTES = 2**29  # of a file: 50 million pixels of 16-bit RGBA without compression take 400 MB
+_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # the filter of warnings that `_quiet` sets
 _ORIENTATION = 0x0112  # EXIF's tag
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's tags
 
@@ -37,8 +39,8 @@ def open_image(path: str | Path) -> Iterator[Any]:
     from PIL import Image
 
     name = one_line(path)
-    with open_file(Path(path)) as (file, size), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata; what matters raises
+    _quiet()
+    with open_file(Path(path)) as (file, size):
         if size > _MAX_BYTES:
             raise DataError(f"{name}: {size:,} bytes are more than {_MAX_BYTES:,}, the most that is read of an image.")
         try:
@@ -90,6 +92,17 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Array:
     return np.asarray(fitted, np.uint8).reshape(height, width, channels)
 
 
+def _quiet() -> None:
+    """From now on Pillow's warnings are not shown: they are of odd metadata, and what matters raises.
+
+    `warnings.catch_warnings` would be neater, but exchanges a list of the whole process: two threads that decode at once would leave
+    each other's behind, and swallow everybody's warnings.
+    """
+    filters: Any = warnings.filters
+    if not filters or filters[0] != _PILLOW:
+        warnings.filterwarnings("ignore", module=_PILLOW[3].pattern)
+
+
 def _reason(error: Exception) -> str:
     """Why Pillow could not read a file, and what to do."""
     kind = type(error).__name__
@@ -110,7 +123,9 @@ def _in_mode(image: Any, mode: str, path: str | Path) -> Any:
     from PIL import Image
 
     turn = orientation(image)
-    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM", None}):
+    if image.mode == "LAB":
+        raise DataError(f"{one_line(path)}: CIELAB colours are not read. Save the image in RGB.")
+    if image.mode == "F" or (image.mode == "I" and image.format not in {"PNG", "PPM"}):
         kind = "floating-point" if image.mode == "F" else "32-bit"
         raise DataError(f"{one_line(path)}: {kind} values have no known range of brightness. Save the image with 8 or 16 bits.")
     if image.mode.startswith("I;16") or image.mode == "I":

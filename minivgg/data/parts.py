@@ -9,14 +9,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..backend.random import stream
 from ..errors import ConfigError, DataError
-from .arguments import number
 from .bounded import one_line
 from .datasets import load
 from .folder import ImageFolder
 from .images import LabelledImages
 from .mnist import has_pairs
+from .strata import held_out
 from .tree import faults, scan
 
 __all__ = ["Parts", "parts", "split"]
@@ -80,14 +79,7 @@ def split(dataset: Source, fraction: float, seed: int) -> tuple[Source, Source]:
     Drawn from the stream (seed, "split"): the same seed gives the same parts, in the dataset's order. Each class
     keeps an image for training. Raises ConfigError if the fraction is not between 0 and 1, or leaves no validation image.
     """
-    fraction = number("the validation fraction", fraction)
-    if not 0 < fraction < 1:
-        raise ConfigError(f"the validation fraction must lie between 0 and 1, both excluded, but is {fraction}.")
-    order = stream(seed, "split").permutation(len(dataset))
-    held = np.zeros(len(dataset), bool)
-    for label in range(len(dataset.classes)):
-        members = order[dataset.labels[order] == label]
-        held[members[: max(0, min(int(fraction * len(members) + 0.5), len(members) - 1))]] = True
+    held = held_out(dataset.labels, fraction, seed, "split", "the validation fraction")
     if not held.any():
         raise ConfigError(
             f"a validation fraction of {fraction} of {len(dataset):,} images in {len(dataset.classes)} classes leaves "

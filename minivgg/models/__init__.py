@@ -1,6 +1,8 @@
 """The VGG networks: `models.vgg16_bn(num_classes=10, …)`, or `models.build("vgg16_bn", …)` by name."""
 
 from ..nn.summary import summary
+from .blocks import STAGED, blocks, shallow
+from .dense import Dense, dense, undense
 from .drawing import drawing
 from .vgg import COLUMNS, MODELS, NAMES, VGG, build
 
@@ -14,10 +16,16 @@ __all__ = [
     "COLUMNS",
     "MODELS",
     "NAMES",
+    "STAGED",
     "VGG",
+    "Dense",
+    "blocks",
     "build",
+    "dense",
     "drawing",
+    "shallow",
     "summary",
+    "undense",
     "vgg11",
     "vgg11_bn",
     "vgg11_lrn",

@@ -6,6 +6,7 @@ All but `Plateau` are pure functions of the step, so that a resumed run needs no
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,17 @@ class Schedule:
 
     def update(self, metric: float) -> None:
         """Hear the validation accuracy of an epoch. Most schedules do not care."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether to stop before the last epoch: what may still come would not change the rate. Only `Plateau` ever says so."""
+        return False
+
+    def finished_after(self, metric: float) -> bool:
+        """`finished`, if the next epoch's validation accuracy were `metric`; nothing is changed."""
+        after = copy.copy(self)
+        after.update(metric)
+        return after.finished
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold, as JSON-able values."""
@@ -104,7 +116,8 @@ class OneCycle(Schedule):
 class Plateau(Schedule):
     """The paper's: multiply the rate by `factor` when the metric has not improved for `patience` epochs, `drops` times in all.
 
-    An improvement is a value above the best so far by more than `threshold`. After a drop counting starts anew.
+    An improvement is a value above the best so far by more than `threshold`. After a drop counting starts anew. After the last drop
+    `patience` epochs without an improvement end the training (`finished`); without drops, that is early stopping.
     """
 
     def __init__(self, lr: float, patience: int = 3, factor: float = 0.1, drops: int = 3, warmup: int = 0, threshold: float = 0.0) -> None:
@@ -126,6 +139,10 @@ class Plateau(Schedule):
         self.waited += 1
         if self.waited >= self.patience and self.dropped < self.drops:
             self.dropped, self.waited = self.dropped + 1, 0
+
+    @property
+    def finished(self) -> bool:
+        return self.dropped >= self.drops and self.waited >= self.patience
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "waited": self.waited, "dropped": self.dropped}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import data, models, optim
 from ..backend.device import Device
 from ..backend.pool import allowed
 from ..backend.precision import check
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from .config import TrainConfig
+from .first_weights import take_weights
 from .preprocessing import preprocessing
 from .scaling import LossScale
+from .schedule import build_schedule
 
 __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "evaluation_loader"]
 
@@ -23,7 +23,7 @@ __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule
 @dataclass
 class Job:
     """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), of which H and W are None where sizes
-    differ, SHA-256. `scaling` is for fp16 only."""
+    differ, SHA-256. `scaling` is for fp16 only. `taken` says which first weights came from another network."""
 
     config: TrainConfig
     device: Device
@@ -37,6 +37,7 @@ class Job:
     classes: tuple[str, ...]
     images: dict[str, Any]
     scaling: LossScale | None = None
+    taken: str = ""
 
     @property
     def steps(self) -> int:
@@ -44,23 +45,27 @@ class Job:
         return self.config.epochs * len(self.train)
 
 
-def build_job(config: TrainConfig) -> Job:
+def build_job(config: TrainConfig, begun: bool = False) -> Job:
     """Load the images and build everything that the configuration names.
 
-    The job's configuration has the device that was really chosen, and an absolute path of the data. Raises
-    ConfigError, DataError, ShapeError or DeviceError for what does not fit.
+    The job's configuration has the device that was really chosen, and absolute paths. begun: the run has a checkpoint, so that
+    config.init_from is not read again. Raises ConfigError, DataError, ShapeError, DeviceError or CheckpointError for what does not fit.
     """
+    if config.scales:
+        first = config.scales.split(",")[0]
+        raise ConfigError(f'scales = "{config.scales}" is a plan of several runs, where one is wanted. Name its scale: --scale {first}.')
     device = Device(config.device)
     check(config.precision, device)
     allowed(device, config.gpu_memory)
-    source = str(Path(config.data).absolute()) if config.data else ""
-    config = dataclasses.replace(config, device=str(device), data=source)
-    whole, val, test = data.parts(source or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
-    _require_learnable(whole, test, source or whole.name)
+    config = dataclasses.replace(config.with_absolute_paths(), device=str(device))
+    whole, val, test = data.parts(config.data or None, grey=config.grey, on_bad=config.on_bad, workers=config.workers)
+    _require_learnable(whole, test, config.data or whole.name)
     fit, held = (whole, val) if val is not None else data.split(whole, config.val_split, config.seed)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
-    model = build_model(config, len(whole.classes), whole.shape[2]).to(device=str(device))
+    model = build_model(config, len(whole.classes), whole.shape[2])
+    taken = take_weights(model, config) if config.init_from and not begun else ""
+    model = model.to(device=str(device))
     return Job(
         config=config,
         device=device,
@@ -74,6 +79,7 @@ def build_job(config: TrainConfig) -> Job:
         classes=whole.classes,
         images={"count": len(whole), "shape": list(whole.shape), "sha256": whole.fingerprint()},
         scaling=LossScale(device) if config.precision == "fp16" else None,
+        taken=taken,
     )
 
 
@@ -112,17 +118,3 @@ def build_optimizer(config: TrainConfig, model: Any) -> optim.SGD:
     named = list(model.named_parameters())
     params: Any = named if config.decay_all else optim.without_decay(named, config.weight_decay)
     return optim.SGD(params, config.lr, config.momentum, config.weight_decay, config.nesterov, config.form)
-
-
-def build_schedule(config: TrainConfig, steps: int) -> optim.Schedule:
-    """The learning rate's schedule over `steps` updates."""
-    warmup = int((config.warmup or 0.0) * steps)
-    if config.schedule == "one-cycle":
-        return optim.OneCycle(config.lr, steps, warmup)
-    if config.schedule == "cosine":
-        return optim.Cosine(config.lr, steps, warmup)
-    if config.schedule == "plateau":
-        return optim.Plateau(config.lr, config.patience, config.factor, config.drops, warmup)
-    if config.schedule == "step":
-        return optim.Step(config.lr, math.ceil(steps / (config.drops + 1)), config.factor, warmup)
-    return optim.Constant(config.lr, warmup)

@@ -1,7 +1,7 @@
 """`TrainConfig`: every choice of a training run in one place, with its meaning, its range and its default.
 
-The defaults are the default job: `minivgg train` on the embedded images. They stand here and nowhere else; the
-command's flags, their help texts and `config.toml` are made from this table.
+The defaults are the default job: `minivgg train` on the embedded images, the recipe "small". They stand here and nowhere else; the
+command's flags, their help texts and `config.toml` are made from this table. `recipes.py` has those of the recipe "paper".
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, nearest
+from .recipes import recipe_defaults
 
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
 
@@ -41,7 +43,13 @@ def _is_scale(v: str) -> bool:
     return not v or (match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]))
 
 
+def _is_scales(v: str) -> bool:
+    """ "", or scales with commas between them."""
+    return not v or all(scale and _is_scale(scale) for scale in v.split(","))
+
+
 _SCALE: Range = ('such as "256" or "256-512", the smaller first', _is_scale)
+_SCALES: Range = ('such as "256" or "256,384,256-512"', _is_scales)
 
 
 def _below_one(v: float) -> bool:
@@ -97,6 +105,8 @@ class TrainConfig:
     scale: str = _key(
         "", "shortest side that images are rescaled to: 256, or 256-512 drawn anew for each use; empty: folders to image_size", _SCALE
     )
+    scales: str = _key("", "train in stages, the paper's plan, at these scales, such as 256,384,256-512; empty: one run", _SCALES)
+    fine_lr: float = _key(1e-3, "learning rate of the stages after the first scale", _POSITIVE)
     random_resized: bool = _key(False, "crop a random part of each training image and rescale it, in place of a crop of fixed size")
     colour_shift: float = _key(0.0, "deviation of the random shift along the training colours' axes; the paper's is 0.1", _NOT_NEGATIVE)
     normalise: str = _key(
@@ -123,12 +133,18 @@ class TrainConfig:
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.device == "cpu":
             _is_precision(self.precision, self.device)
+        if self.scale and self.scales:
+            raise ConfigError(
+                f'scale is for one run and scales for a plan of several, but they are "{self.scale}" and "{self.scales}". Give one.'
+            )
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov = true needs momentum > 0, but momentum is 0. Set nesterov = false (--no-nesterov).")
 
     @classmethod
     def of(cls, *layers: Mapping[str, Any], source: str = "the configuration") -> TrainConfig:
-        """The defaults, overridden by each mapping in turn: first a file's, then the flags'.
+        """The defaults, those of the recipe that a mapping names, and then each mapping in turn: first a file's, then the flags'.
+
+        Only so is a recipe applied: TrainConfig(recipe="paper") has the other keys' own defaults.
 
         Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown.
         """
@@ -139,7 +155,7 @@ class TrainConfig:
                 if key not in names:
                     raise ConfigError(f'{source} has no key "{key}": {nearest(str(key), names)}')
             merged.update(layer)
-        return cls(**merged)
+        return cls(**{**recipe_defaults(merged), **merged})
 
     @property
     def micro_batch(self) -> int:
@@ -149,6 +165,11 @@ class TrainConfig:
     def describe_batch(self) -> str:
         """Such as "32", or "32 in 4 micro-batches"."""
         return f"{self.batch_size}" + (f" in {self.accumulate} micro-batches" if self.accumulate > 1 else "")
+
+    def with_absolute_paths(self) -> TrainConfig:
+        """The same, with paths of the data and of the first weights that hold in any working directory."""
+        data, init_from = (str(Path(path).absolute()) if path else "" for path in (self.data, self.init_from))
+        return dataclasses.replace(self, data=data, init_from=init_from)
 
     def mapping(self) -> dict[str, Any]:
         """All keys and values, in the order above."""

@@ -38,8 +38,8 @@ def gradients(job: Job, batch: Any, step: int) -> tuple[Any, Any]:
     """Leave the gradients of step number `step` in the parameters' `.grad`; what was there is dropped.
 
     With mixup the batch is mixed first, see `mixup`. Images are cast to the precision of this thread. With loss scaling the
-    gradients are those of the loss times `job.scaling.scale`. Returns the batch's mean loss, unscaled, and how many images were classified right, as 0-d arrays on the job's
-    device. Raises ConfigError if micro-batches are too small for the model.
+    gradients are those of the loss times `job.scaling.scale`. Returns the batch's mean loss, unscaled, and how many images were
+    classified right, as 0-d arrays on the job's device. Raises ConfigError if micro-batches are too small for the model.
     """
     sizes = micro_batches(len(batch.labels), job.config.batch_size, job.config.accumulate)
     job.optimizer.zero_grad()

@@ -50,7 +50,7 @@ class Trainer:
         with place, how, explain_out_of_memory(self.job), self._interrupts, quiet:
             self.observer.begin(self)
             try:
-                while self.progress.epoch < self.job.config.epochs:
+                while not self.finished:
                     self._epoch()
             finally:
                 self.observer.end()
@@ -100,7 +100,8 @@ class Trainer:
             "waiting": waiting,
             **({} if job.scaling is None else {"loss_scale": float(job.scaling.scale), "skipped": int(job.scaling.skipped)}),
         }
-        if job.test is not None and progress.epoch + 1 == job.config.epochs:
+        last = progress.epoch + 1 == job.config.epochs or job.schedule.finished_after(val.accuracy)
+        if last and job.test is not None:
             test = evaluate(job.model, job.test, job.device, self._stop_if_asked)
             row |= {"test_loss": test.loss, "test_accuracy": test.accuracy, "test_correct": test.correct, "test_count": test.count}
         better = progress.close_epoch(val.accuracy)
@@ -110,6 +111,11 @@ class Trainer:
             save_checkpoint(self.folder.best, snapshot(job, progress))
         save_checkpoint(self.folder.last, snapshot(job, progress))
         self.observer.epoch(row)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the schedule wants no more of them."""
+        return self.progress.epoch >= self.job.config.epochs or self.job.schedule.finished
 
     @property
     def at_hand(self) -> bool:
@@ -125,4 +131,4 @@ class Trainer:
         if self._interrupts.received:
             self.save()
             done = f"everything up to step {self.progress.step} is saved"
-            raise Interrupted(self._interrupts.received, f"{done}; go on with: minivgg train --resume {self.folder.path}")
+            raise Interrupted(self._interrupts.received, f"{done}; go on with: minivgg train --resume {self.folder.resumed_as}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ..autograd import mode
 from ..autograd.core import Tensor
 from ..backend.arrays import to_numpy
 from ..backend.device import Device
+from ..backend.layout import as_nchw
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
 from ..errors import CheckpointError, DataError
@@ -21,7 +22,7 @@ from .build import build_model, evaluation_loader
 from .checkpoint import load_checkpoint
 from .config import TrainConfig
 from .evaluate import Evaluation, evaluate
-from .run_folder import RunFolder
+from .plan_folder import trained
 
 __all__ = ["Predictor"]
 
@@ -42,12 +43,12 @@ class Predictor:
 
     @classmethod
     def load(cls, run: str | Path, *, best: bool = False, device: str = "auto", precision: str | None = None) -> Predictor:
-        """The model of a run folder (its last checkpoint, or its best) or of a checkpoint file.
+        """The model of a run folder (its last checkpoint, or its best), of a plan's last finished stage, or of a checkpoint.
 
         precision: by default the run's own on a card, and fp32 on a CPU. Raises CheckpointError if the file is missing, damaged,
         or not of a run; ConfigError if the device cannot compute in that precision.
         """
-        path = RunFolder(run).checkpoint(best) if Path(run).is_dir() else Path(run)
+        path = trained(run).checkpoint(best) if Path(run).is_dir() else Path(run)
         checkpoint = load_checkpoint(path)
         try:
             state = checkpoint.state
@@ -77,11 +78,16 @@ class Predictor:
             else:
                 image = data.read_image(path, channels, (height, width))
             batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
-            with self.device.use(), mode.no_grad(), in_precision(self.precision):
-                x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
-                logits = to_numpy(self.model(Tensor(as_images(self.device, x))).data)
-            found.append(ops.softmax(logits.astype(np.float64), axis=1)[0])
+            logits = self.scores(batch)
+            found.append(ops.softmax(logits, axis=1)[0])
         return found
+
+    def scores(self, images: Any, network: Callable[[Tensor], Any] | None = None) -> Any:
+        """images float32 (B, H, W, C), preprocessed → the model's logits, float64 (B, classes), on the host; or what another `network`
+        on the same device says of them, a function of the images (B, C, H, W)."""
+        with self.device.use(), mode.no_grad(), in_precision(self.precision):
+            x = as_nchw(np.ascontiguousarray(images, np.float32))
+            return to_numpy((network or self.model)(Tensor(as_images(self.device, x))).data).astype(np.float64)
 
     def require_same_images(self, dataset: data.LabelledImages) -> None:
         """Raise DataError unless `dataset` holds the very images that the model was trained with, split included."""
@@ -91,16 +97,29 @@ class Predictor:
                 "Give back the images, or name others: evaluate RUN DATA."
             )
 
+    def require_channels(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels that the model was trained on."""
+        if dataset.shape[2] != self.shape[2]:
+            raise DataError(f"{dataset.name} has {dataset.shape[2]} channel(s), but the model was trained on {self.shape[2]}.")
+
+    def require_fit(self, dataset: data.LabelledImages) -> None:
+        """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+        self.require_channels(dataset)
+        if dataset.classes != self.classes:
+            lacks = [name for name in self.classes if name not in dataset.classes]
+            strange = [name for name in dataset.classes if name not in self.classes]
+            parts = [f"it lacks {_some(lacks)}"] * bool(lacks) + [f"the model does not know {_some(strange)}"] * bool(strange)
+            raise DataError(
+                f"{dataset.name} has the {len(dataset.classes)} classes {_some(dataset.classes)}, but the model was trained on the "
+                f"{len(self.classes)} classes {_some(self.classes)}: {'; '.join(parts) or 'their order differs'}."
+            )
+
     def evaluate(self, dataset: data.LabelledImages) -> Evaluation:
         """Loss and accuracy on a dataset of the same image size and classes. Raises DataError if they differ."""
-        if dataset.shape[2] != self.shape[2] or dataset.classes != self.classes:
-            raise DataError(
-                f"{dataset.name} has {dataset.shape[2]} channel(s) and the {len(dataset.classes)} classes {_some(dataset.classes)}, "
-                f"but the model was trained on {self.shape[2]} and the {len(self.classes)} classes {_some(self.classes)}."
-            )
+        self.require_fit(dataset)
         with in_precision(self.precision):
             return evaluate(self.model, evaluation_loader(dataset, self.config.micro_batch, self.transform, 1), self.device)
 
 
-def _some(names: tuple[str, ...]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,4 +1,15 @@
-"""What a configuration does to images before the network sees them: rescale, crop, mirror, normalise."""
+"""What a configuration does to images before the network sees them, in this order:
+
+    Rescale              to a shortest side of `scale`, of files otherwise of `image_size`; fixed, or drawn for each image and use
+    Crop                 of image_size × image_size at a random place, in images that are too small with black around them; or,
+    RandomResizedCrop    in place of both, of a random part, scaled to image_size × image_size
+    Mirror               left to right
+    Normalise            by the training images' own mean and deviation, or by their mean alone in units of 0..255
+    ColourShift          along the training images' own principal axes of colour; fitted in 0..1, and as large in the units that are now
+    CutOut               of a square, set to the mean
+
+Evaluation has no randomness: the middle scale, the centre, no mirror, shift or square.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +19,7 @@ from .. import data
 from ..errors import ConfigError
 from .config import TrainConfig
 
-__all__ = ["preprocessing", "scales"]
+__all__ = ["describe", "preprocessing", "scales"]
 
 
 def scales(config: TrainConfig) -> tuple[int, int] | None:
@@ -18,24 +29,87 @@ def scales(config: TrainConfig) -> tuple[int, int] | None:
 
 
 def preprocessing(config: TrainConfig, dataset: data.LabelledImages) -> data.Transform:
-    """Crop (after padding with black where images are too small), mirror, and normalise by the dataset's own statistics.
+    """The transform of `config` for images such as the training set's, with the statistics of `dataset`, the training set.
 
-    A margin of `shift` pixels on each side is what a random crop can move in; evaluation takes the centre.
-    Raises ConfigError if an image is so far from square that the crop cannot fit.
+    Raises ConfigError where the crop is larger than what rescaling leaves, or so much smaller that it shows little of an image, or
+    where the blanked square is larger than the crop. DataError, with the path, for a file that is no sound image.
     """
-    size, (height, width, _), rescaled = config.image_size, dataset.shape, scales(config)
+    size, scaled = config.image_size, scales(config)
+    if scaled and size > scaled[0]:
+        raise ConfigError(
+            f"--image-size {size} needs a scale of at least {size}, but --scale {config.scale} makes images with a shortest side of "
+            f"{scaled[0]}: raise --scale to {size} or more, or lower --image-size."
+        )
+    if config.cutout > size:
+        raise ConfigError(f"--cutout {config.cutout} blanks more than images of {size}×{size} have: lower it to {size // 2} or less.")
+    geometry = _random_part(config, scaled) if config.random_resized else _crop(config, scaled, dataset.shape)
+    mirror = [data.Mirror()] if config.mirror else []
+    return data.Compose((*geometry, *mirror, *_colour(config, data.colours(dataset))))
+
+
+def _random_part(config: TrainConfig, scaled: tuple[int, int] | None) -> list[data.Transform]:
+    """A random part in training, the centre at the middle scale in evaluation."""
+    return [data.RandomResizedCrop(config.image_size, sum(scaled) // 2 if scaled else config.image_size)]
+
+
+def _crop(config: TrainConfig, scaled: tuple[int, int] | None, shape: tuple[int | None, int | None, int]) -> list[data.Transform]:
+    """Rescale and crop, as far as images of `shape` need it. A margin of `shift` pixels on each side is what a random crop can move in."""
+    size, (height, width, _) = config.image_size, shape
     steps: list[data.Transform] = []
-    if height is None or width is None or rescaled:
-        low, high = rescaled or (size, size)
+    if height is None or width is None or scaled:
+        low, high = scaled or (size, size)
         steps.append(data.Rescale(low, high))
         height = width = low
-    padding = max(0, math.ceil((size - min(height, width)) / 2) + config.shift)
-    if min(height, width) > size and config.image_size * 4 < min(height, width):
+    shortest = min(height, width)
+    if size * 4 < shortest:
+        made = f"rescaled to a shortest side of {shortest}" if steps else f"of {height}×{width}"
+        scale = "lower --scale" if steps else f"rescale the images (--scale {size})"
         raise ConfigError(
-            f"images of {height}×{width} cropped to {size}×{size} would show little of themselves. "
-            f"Set image_size nearer to {min(height, width)} (--image-size), or rescale the images."
+            f"images {made} and cropped to {size}×{size} would show little of themselves. "
+            f"Set image_size nearer to {shortest} (--image-size), or {scale}."
         )
-    mean, std = data.statistics(dataset)
-    steps += [data.Crop(size, padding)] if padding or (height, width) != (size, size) or rescaled else []
-    steps += [data.Mirror()] if config.mirror else []
-    return data.Compose((*steps, data.Normalise(mean, std)))
+    padding = max(0, math.ceil((size - shortest) / 2) + config.shift)
+    if padding or (height, width) != (size, size) or steps:
+        steps.append(data.Crop(size, padding))
+    return steps
+
+
+def _colour(config: TrainConfig, colours: data.Colours) -> list[data.Transform]:
+    """From pixels to what the network sees."""
+    unit = colours.std if config.normalise == "std" else (1 / 255,) * len(colours.mean)
+    steps: list[data.Transform] = [data.Normalise(colours.mean, unit)]
+    if config.colour_shift:
+        steps.append(data.ColourShift(colours.vectors, colours.values, config.colour_shift, unit))
+    if config.cutout:
+        steps.append(data.CutOut(config.cutout))
+    return steps
+
+
+def describe(transform: data.Transform) -> str:
+    """A line about what `transform` does to training images, colours in grey levels of 255."""
+    steps = transform.steps if isinstance(transform, data.Compose) else (transform,)
+    return ", ".join(_describe(step) for step in steps) or "nothing"
+
+
+def _describe(step: data.Transform) -> str:
+    match step:
+        case data.Rescale(low, high):
+            return f"rescale to {low}" if low == high else f"rescale to {low}-{high}"
+        case data.Crop((height, width), padding):
+            return f"crop {height}×{width}" + (f" of {padding} pixels more around" if padding else "")
+        case data.RandomResizedCrop(size, _, area, _):
+            return f"{area[0]:.0%} to {area[1]:.0%} of the area as {size}×{size}"
+        case data.Mirror():
+            return "mirror"
+        case data.Normalise(mean, std):
+            return f"minus {_levels(mean)}, divided by {_levels(std)}"
+        case data.ColourShift(_, values, std, _):
+            return f"colours shifted by ±{_levels(tuple(std * value for value in values))}"
+        case data.CutOut(size):
+            return f"a square of {size} blanked"
+        case _:
+            return step.kind
+
+
+def _levels(values: tuple[float, ...]) -> str:
+    return " ".join(f"{255 * value:.1f}" for value in values)

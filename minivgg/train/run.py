@@ -1,4 +1,4 @@
-"""`train`: start a run in a new folder, or go on with one that was stopped."""
+"""One run: begun in a new folder, or gone on with where it was stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .build import Job, build_job
+from .build import build_job
 from .checkpoint import load_checkpoint
 from .config import NOT_IN_CHECKPOINTS, TrainConfig
 from .evaluate import Evaluation
@@ -18,7 +18,7 @@ from .progress import Progress
 from .run_folder import RunFolder, versions
 from .snapshot import restore
 
-__all__ = ["Result", "find_run", "train"]
+__all__ = ["Result", "begin", "find_run", "go_on", "merged", "train_run"]
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,8 @@ class Result:
     test: Evaluation | None
 
 
-def train(config: TrainConfig | None = None, *, resume: str | Path | None = None, observer: Observer | None = None) -> Result:
-    """Train a model as `config` says (by default: on the embedded images), and return when the last epoch is done.
-
-    resume: a run folder or a checkpoint in one, to go on with that run under its own configuration (`config` may then be
-    None, or must agree in all that decides its bits); or "auto", the newest run under config.out with this very
-    configuration, and a new run if there is none. A finished run is left as it is.
-
-    Raises ConfigError, DataError, CheckpointError, NumericalError, StorageError, and Interrupted after a signal.
-    """
-    observer = observer or Observer()
+def train_run(config: TrainConfig | None, *, resume: str | Path | None, observer: Observer) -> Result:
+    """One run, whatever `config.scales` says; see `train`."""
     folder = None
     if resume == "auto":
         config = config or TrainConfig()
@@ -49,26 +41,35 @@ def train(config: TrainConfig | None = None, *, resume: str | Path | None = None
     elif resume is not None:
         folder = find_run(Path(resume))
     if folder is None:
-        job = build_job(config or TrainConfig())
-        folder = RunFolder.create(job.config, job.classes)
-        observer.message(f"run folder {folder.path}")
-    else:
-        folder.lock()
-        job = None
+        return begin(config or TrainConfig(), observer)
     try:
-        return _begin(folder, job, observer) if job else _go_on(folder, config, observer)
+        return go_on(folder, config, observer)
     finally:
         folder.unlock()
 
 
-def _begin(folder: RunFolder, job: Job, observer: Observer) -> Result:
-    metrics = Metrics(folder.path)
-    Trainer(job, folder, metrics, Progress(), observer).run()
-    return _result(folder, metrics)
+def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = None) -> Result:
+    """Train from the first step on in a new folder under config.out, or in `folder`, where no run has begun."""
+    job = build_job(config)
+    if folder is None:
+        folder = RunFolder.create(job.config, job.classes)
+    else:
+        folder.begin(job.config, job.classes)
+    try:
+        observer.message(f"run folder {folder.path}")
+        if job.taken:
+            observer.message(job.taken)
+        metrics = Metrics(folder.path)
+        Trainer(job, folder, metrics, Progress(), observer).run()
+        return _result(folder, metrics)
+    finally:
+        folder.unlock()
 
 
-def _go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer) -> Result:
-    job = build_job(_merged(folder, config))
+def go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer) -> Result:
+    """Lock the folder and go on with its run where its last checkpoint was written; a finished one is left as it is."""
+    folder.lock()
+    job = build_job(merged(folder.path, folder.config(), config), begun=folder.last.exists())
     metrics, progress = Metrics(folder.path), Progress()
     if folder.last.exists():
         checkpoint = load_checkpoint(folder.last)
@@ -77,13 +78,20 @@ def _go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer) ->
         if checkpoint.state["versions"] != versions():
             observer.message(f"the versions changed from {checkpoint.state['versions']} to {versions()}: the bits may differ from now on")
     metrics.read(progress.epoch)
-    if progress.epoch == job.config.epochs:
-        observer.message(f"{folder.path} is finished: all {progress.epoch} epochs are done")
+    trainer = Trainer(job, folder, metrics, progress, observer)
+    if trainer.finished:
+        observer.message(f"{folder.path} is finished: {_end(progress.epoch, job.config)}")
         return _result(folder, metrics)
     folder.note_environment(job.config.device)
     observer.message(f"going on with {folder.path} at epoch {progress.epoch + 1}, step {progress.step}")
-    Trainer(job, folder, metrics, progress, observer).run()
+    trainer.run()
     return _result(folder, metrics)
+
+
+def _end(epochs: int, config: TrainConfig) -> str:
+    if epochs >= config.epochs:
+        return f"all {epochs} epochs are done"
+    return f"{epochs} epochs of at most {config.epochs} are done, and the last {config.patience} brought no better validation accuracy"
 
 
 def _result(folder: RunFolder, metrics: Metrics) -> Result:
@@ -103,17 +111,19 @@ def find_run(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def _merged(folder: RunFolder, config: TrainConfig | None) -> TrainConfig:
-    """The folder's configuration; what does not touch the run's bits may come from `config`."""
-    own = folder.config()
+def merged(path: Path, own: TrainConfig, config: TrainConfig | None) -> TrainConfig:
+    """`own`, the configuration in the folder `path`; what does not touch the bits may come from `config`.
+
+    Raises ConfigError for another difference.
+    """
     if config is None:
         return own
     changed = [key for key, value in own.essence().items() if config.essence()[key] != value]
     if changed:
         key = changed[0]
         raise ConfigError(
-            f"{folder.path} was begun with {key} = {own.mapping()[key]!r}, so it cannot go on with {config.mapping()[key]!r}. "
+            f"{path} was begun with {key} = {own.mapping()[key]!r}, so it cannot go on with {config.mapping()[key]!r}. "
             f"Leave {key} out, or start a new run."
         )
     free = {key: value for key, value in config.mapping().items() if key in NOT_IN_CHECKPOINTS}
-    return TrainConfig.of(own.mapping(), free)
+    return TrainConfig.of(own.mapping(), free, {"init_from": config.init_from or own.init_from})

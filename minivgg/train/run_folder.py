@@ -22,14 +22,18 @@ from ..files import remove_orphans, write_atomically
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
 
-__all__ = ["RunFolder", "versions"]
+__all__ = ["RunFolder", "new_folder", "newest", "versions"]
 
 
 class RunFolder:
-    """The paths of one run. `lock()` keeps a second process out while this one trains."""
+    """The paths of one run. `lock()` keeps a second process out while this one trains.
 
-    def __init__(self, path: str | Path) -> None:
+    `resumed_as` is the folder to name to go on: the plan's if the run is a stage of one, otherwise the run's own.
+    """
+
+    def __init__(self, path: str | Path, resumed_as: Path | None = None) -> None:
         self.path = Path(path)
+        self.resumed_as = resumed_as or self.path
         self.last = self.path / "checkpoints" / "last.safetensors"
         self.best = self.path / "checkpoints" / "best.safetensors"
         self._descriptor: int | None = None
@@ -40,46 +44,32 @@ class RunFolder:
 
         Raises StorageError if it cannot be made.
         """
-        date = datetime.date.today().isoformat()
-        number = 1
-        while True:
-            path = Path(config.out) / f"{date}_{config.model}{f'-{number}' if number > 1 else ''}"
-            try:
-                Path(config.out).mkdir(parents=True, exist_ok=True)
-                path.mkdir()
-                break
-            except FileExistsError:
-                number += 1
-                if not Path(config.out).is_dir():
-                    raise StorageError(f"{config.out} is a file, so no run folder can be made in it. Choose another --out.") from None
-            except OSError as error:
-                raise StorageError(f"{path}: cannot be made ({error.strerror or error}). Check the folder and its permissions.") from None
-        folder = cls(path)
-        folder.lock()
-        folder.last.parent.mkdir()
-        write_atomically(path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
-        folder.note_environment(config.device)
-        write_atomically(path / "config.toml", config_toml(config))  # the last one: a folder that has it is complete
+        folder = cls(new_folder(config.out, config.model))
+        folder.begin(config, classes)
         return folder
+
+    def begin(self, config: TrainConfig, classes: tuple[str, ...]) -> None:
+        """Lock the folder, which may be missing, empty or what a kill left of this method, and write config.toml, classes.json and
+        env.json. Raises StorageError if it cannot be made."""
+        try:
+            self.last.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path}: {_unmade(error)}") from None
+        self.lock()
+        write_atomically(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
+        self.note_environment(config.device)
+        write_atomically(self.path / "config.toml", config_toml(config))  # the last one: a folder that has it is complete
 
     @classmethod
     def newest(cls, config: TrainConfig) -> RunFolder | None:
-        """The newest folder under config.out whose run had the same data and the same choices that decide its bits."""
-        pattern = re.compile(rf"(\d{{4}}-\d\d-\d\d)_{re.escape(config.model)}(?:-(\d+))?")
-        found = []
-        for path in Path(config.out).iterdir() if Path(config.out).is_dir() else ():
-            match = pattern.fullmatch(path.name)
-            if match and (path / "config.toml").is_file():
-                found.append((match[1], int(match[2] or 1), path))
-        for _, _, path in sorted(found, reverse=True):
-            folder = cls(path)
-            try:
-                there = folder.config()
-            except ConfigError:
-                continue  # a damaged file, or another version's, is nobody's equal
-            if there.essence() == config.essence() and there.data == (str(Path(config.data).absolute()) if config.data else ""):
-                return folder
-        return None
+        """The newest folder under config.out whose run had the same data, first weights and choices that decide its bits."""
+        path = newest(config, config.model, "config.toml")
+        return None if path is None else cls(path)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in it: config.toml is written when the rest is there."""
+        return (self.path / "config.toml").is_file()
 
     def config(self) -> TrainConfig:
         """The run's configuration. Raises ConfigError if config.toml is missing or wrong."""
@@ -101,12 +91,13 @@ class RunFolder:
         if os.name != "nt":
             import fcntl
 
-            self._descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = os.open(self.path, os.O_RDONLY)
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self._descriptor)
+                os.close(descriptor)
                 raise ConfigError(f"{self.path}: another process is training in this folder. Wait for it, or start a new run.") from None
+            self._descriptor = descriptor
         remove_orphans(self.path)
         remove_orphans(self.last.parent)
 
@@ -126,6 +117,48 @@ class RunFolder:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         entry = {"started": now, "device": device, "machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
         write_atomically(path, json.dumps([*processes, entry], indent=1) + "\n")
+
+
+def new_folder(out: str, name: str) -> Path:
+    """Make the folder out/<date>_<name>, or <date>_<name>-2, … if it is there. Raises StorageError if it cannot be made."""
+    date = datetime.date.today().isoformat()
+    number = 1
+    while True:
+        path = Path(out) / f"{date}_{name}{f'-{number}' if number > 1 else ''}"
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+            if not Path(out).is_dir():
+                raise StorageError(f"{out} is a file, so no run folder can be made in it. Choose another --out.") from None
+        except OSError as error:
+            raise StorageError(f"{path}: {_unmade(error)}") from None
+
+
+def _unmade(error: OSError) -> str:
+    return f"cannot be made ({error.strerror or error}). Check the folder and its permissions."
+
+
+def newest(config: TrainConfig, name: str, file: str) -> Path | None:
+    """The newest of config.out's folders <date>_<name>[-2] whose TOML file `file` holds this very configuration, up to what does not
+    touch a run's bits; None if there is none."""
+    pattern = re.compile(rf"(\d{{4}}-\d\d-\d\d)_{re.escape(name)}(?:-(\d+))?")
+    found = []
+    for path in Path(config.out).iterdir() if Path(config.out).is_dir() else ():
+        match = pattern.fullmatch(path.name)
+        if match and (path / file).is_file():
+            found.append((match[1], int(match[2] or 1), path))
+    wanted = config.with_absolute_paths()
+    for _, _, path in sorted(found, reverse=True):
+        try:
+            there = TrainConfig.of(read_config_file(path / file))
+        except ConfigError:
+            continue  # a damaged file, or another version's, is nobody's equal
+        if (there.essence(), there.data, there.init_from) == (wanted.essence(), wanted.data, wanted.init_from):
+            return path
+    return None
 
 
 def versions() -> dict[str, str]:

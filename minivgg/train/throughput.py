@@ -8,10 +8,12 @@ waited for the next batch.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .. import data
@@ -24,6 +26,7 @@ from .loop import Trainer
 from .memory import explain_out_of_memory
 from .metrics import Metrics
 from .observer import Observer
+from .plan import stages
 from .progress import Progress
 from .run_folder import RunFolder
 
@@ -64,8 +67,12 @@ class Throughput:
 def throughput(config: TrainConfig, steps: int = 40) -> Throughput:
     """Train for `steps` steps after five to warm up, through as many epochs as that takes, without validation. Nothing is written.
 
+    Of a plan the last stage is timed, with random weights.
+
     Raises what training would raise in these steps.
     """
+    if config.scales:
+        config = dataclasses.replace(stages(config, Path(config.out))[-1].config, init_from="")
     return _Timed(build_job(config)).run_steps(steps)
 
 

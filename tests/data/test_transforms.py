@@ -10,7 +10,22 @@ import numpy as np
 import pytest
 
 from minivgg.backend.random import stream
-from minivgg.data import Compose, Crop, Dataset, Draws, Mirror, Normalise, Pad, from_json, load, statistics
+from minivgg.data import (
+    ColourShift,
+    Compose,
+    Crop,
+    CutOut,
+    Dataset,
+    Draws,
+    Mirror,
+    Normalise,
+    Pad,
+    RandomResizedCrop,
+    Rescale,
+    from_json,
+    load,
+    statistics,
+)
 from minivgg.errors import ConfigError, DataError, ShapeError
 
 RNG = np.random.default_rng(0)
@@ -18,7 +33,9 @@ GREY = RNG.integers(0, 256, (6, 5, 4, 1), dtype=np.uint8)
 COLOUR = RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
 FLOAT = RNG.random((6, 5, 4, 3), dtype=np.float32)
 BATCHES = [GREY, COLOUR, FLOAT]
-EVERY = Compose((Pad(1), Mirror(0.5), Crop((4, 5), padding=1), Mirror(0.3), Normalise((0.1, 0.2, 0.3), (1, 2, 3))))
+AXES = ((0.6, 0.0, 0.8), (0.8, 0.0, -0.6), (0.0, 1.0, 0.0))
+SHIFT = ColourShift(AXES, (0.2, 0.02, 0.004), 0.1, (1, 2, 3))
+EVERY = Compose((Pad(1), Mirror(0.5), Crop((4, 5), padding=1), Mirror(0.3), Normalise((0.1, 0.2, 0.3), (1, 2, 3)), SHIFT, CutOut(2)))
 
 
 def draws(count=6, training=True, seed=7, epoch=2):
@@ -98,6 +115,40 @@ def test_normalise_is_its_formula_rounded_once(images):
         assert out[index] == np.float32((int(images[index]) / 255 - mean[index[3]]) / std[index[3]])
 
 
+def test_colour_shift_is_its_formula():
+    """x + Σ a·λ·p / unit with a of Box and Muller, sample by sample, one shift for all pixels of an image."""
+    out = SHIFT(FLOAT, draws())
+    numbers = stream(7, "colour_shift", 2).random((6, 6))
+    assert out.dtype == np.float32
+    for k in range(6):
+        a = [0.1 * math.sqrt(-2 * math.log(1 - numbers[k, i])) * math.cos(2 * math.pi * numbers[k, 3 + i]) for i in range(3)]
+        for c in range(3):
+            shift = sum(a[i] * (0.2, 0.02, 0.004)[i] * AXES[i][c] for i in range(3)) / (1, 2, 3)[c]
+            assert np.abs(out[k, ..., c] - FLOAT[k, ..., c] - shift).max() < 1e-6
+    assert np.array_equal(SHIFT(FLOAT, draws(training=False)), FLOAT)
+
+
+def test_colour_shift_has_the_deviation_it_promises():
+    """Over 20,000 draws: mean 0, along each axis the deviation 0.1·λ to 2 %, no correlation between axes, and normal tails."""
+    one = ColourShift(AXES, (0.2, 0.02, 0.004), 0.1, (1, 1, 1))
+    shifts = one(np.zeros((20_000, 1, 1, 3), np.float32), draws(20_000)).reshape(-1, 3).astype(np.float64)
+    along = shifts @ np.array(AXES).T / (0.1 * np.array([0.2, 0.02, 0.004]))
+    assert np.abs(along.mean(axis=0)).max() < 0.03 and np.abs(np.cov(along.T) - np.eye(3)).max() < 0.04
+    assert np.abs((np.abs(along) > 1.96).mean(axis=0) - 0.05).max() < 0.006
+
+
+def test_cutout_blanks_the_square_that_was_drawn():
+    """Every pixel is 0 within the square around the drawn centre, and untouched outside, borders included."""
+    for size in (1, 2, 3, 9):
+        out = CutOut(size)(FLOAT, draws())
+        numbers = stream(7, "cutout", 2).random((6, 2))
+        for b, i, j, c in np.ndindex(FLOAT.shape):
+            top, left = math.floor(numbers[b, 0] * 5) - size // 2, math.floor(numbers[b, 1] * 4) - size // 2
+            inside = top <= i < top + size and left <= j < left + size
+            assert out[b, i, j, c] == (0 if inside else FLOAT[b, i, j, c])
+    assert np.array_equal(CutOut(3)(FLOAT, draws(training=False)), FLOAT)
+
+
 def test_statistics_are_exact():
     """Against rational arithmetic over all pixels of a small RGB set; and Normalise with them centres it."""
     dataset = Dataset(COLOUR, np.zeros(6, np.int64), ("a",), "colour")
@@ -161,7 +212,9 @@ def test_transforms_never_change_their_input():
     assert np.array_equal(images, COLOUR)
 
 
-@pytest.mark.parametrize("transform", [Pad(2), Pad(2, 0.5), Mirror(0.25), Crop(3), Crop((3, 2), 1), EVERY, Compose(())])
+@pytest.mark.parametrize(
+    "transform", [Pad(2), Pad(2, 0.5), Mirror(0.25), Crop(3), Crop((3, 2), 1), EVERY, Compose(()), Rescale(3, 9), RandomResizedCrop(5, 6)]
+)
 def test_json_round_trip_is_canonical(transform):
     """A transform survives JSON text, equals itself afterwards, and gives the same text again."""
     text = json.dumps(transform.to_json(), sort_keys=True)
@@ -196,6 +249,14 @@ def test_equal_transforms_have_equal_json():
         ({"name": "crop", "size": [1, 2, 3]}, "height, width"),
         ({"name": "normalise", "mean": "0", "std": [1]}, "finite number"),
         ({"name": "compose", "steps": {"name": "pad"}}, "list"),
+        ({"name": "rescale", "low": 9, "high": 8}, "must not exceed"),
+        ({"name": "random_resized_crop", "size": 8, "area": 0.5}, "pair"),
+        ({"name": "random_resized_crop", "size": 8, "area": [0.5, 1.5]}, "at most 1"),
+        ({"name": "random_resized_crop", "size": 8, "ratio": [2, 1]}, "smaller first"),
+        ({"name": "random_resized_crop", "size": 8, "side": 7}, "8 or more"),
+        ({"name": "cutout", "size": 0}, "at least 1"),
+        ({"name": "colour_shift", "vectors": 3, "values": [0.1], "std": 0.1, "unit": [1]}, "1 vectors of 1"),
+        ({"name": "colour_shift", "vectors": [[1]], "values": [0.1], "std": -0.1, "unit": [1]}, "not be negative"),
         ({"name": "compose", "steps": [{"name": "pad", "pixels": -1}]}, "at least 0"),
     ],
 )
@@ -221,6 +282,11 @@ def test_foreign_json_is_a_config_error(data, reason):
         lambda: Normalise((0.5,), (1, 2)),
         lambda: Normalise(float("inf"), 1),
         lambda: Compose(("mirror",)),
+        lambda: ColourShift(AXES, (0.2 * 255**2, 0.02, 0.004), 0.1, (1, 1, 1)),
+        lambda: ColourShift(((1, 0, 0), (1, 0, 0), (0, 0, 1)), (0.2, 0.02, 0.004), 0.1, (1, 1, 1)),
+        lambda: ColourShift(AXES, (0.2, 0.02, -0.004), 0.1, (1, 1, 1)),
+        lambda: ColourShift(AXES, (0.2, 0.02, 0.004), 0.1, (1, 1, 0)),
+        lambda: ColourShift(AXES, (0.2, 0.02, 0.004), 0.1, (1, 1)),
     ],
 )
 def test_impossible_parameters_are_refused_at_construction(make):
@@ -241,6 +307,11 @@ def test_impossible_parameters_are_refused_at_construction(make):
         (Mirror(), GREY.astype(np.float64), DataError, "float64"),
         (Pad(1, 0.5), GREY, ConfigError, "uint8"),
         (Pad(1, 256), GREY, ConfigError, "uint8"),
+        (Crop(6), GREY, ShapeError, "shortest side of 6 or more"),
+        (SHIFT, COLOUR, DataError, "behind Normalise"),
+        (SHIFT, FLOAT[..., :1], ShapeError, "3 channels"),
+        (Rescale(3, 3), FLOAT, DataError, "before Normalise"),
+        (RandomResizedCrop(3), FLOAT, DataError, "before Normalise"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(transform, images, error, reason):

@@ -14,10 +14,13 @@ import pytest
 import minivgg as mv
 from minivgg.autograd import mode
 from minivgg.backend.arrays import to_numpy
+from minivgg.backend.device import Device
 from minivgg.cli import run
 from minivgg.errors import OutOfMemoryError
 from minivgg.nn import Dropout
 from minivgg.train import Observer, TrainConfig, build_job, gradients, load_checkpoint, train
+from minivgg.train.feeding import feed
+from minivgg.train.mixup import mixed
 
 from . import stripes
 from .conftest import Card
@@ -56,6 +59,23 @@ def test_first_losses_are_the_cpus(card: Card, config: Callable[..., TrainConfig
     early = 3
     assert np.abs(curves["cuda"][0] / curves["cpu"][0] - 1)[:early].max() <= 1e-4
     assert curves["cuda"][1] == pytest.approx(curves["cpu"][1], rel=1e-2)
+
+
+def test_mixup_is_the_cpus(card: Card, config: Callable[..., TrainConfig]) -> None:
+    """Mixed images on the card are the CPU's, whether the batch was fed or is still on the host, as in a replay; so is the step's loss."""
+    found, losses = [], dict[str, float]()
+    for device, host in (("cpu", True), ("cuda", True), ("cuda", False)):
+        job = build_job(config(device=device, mixup=0.4, batch_size=card.pick(3, 32)))
+        with job.device.use():
+            batch = next(feed(job.train.epoch(0), Device("cpu") if host else job.device))
+            whole = mixed(batch, job.config, job.device, 3)
+            found.append([to_numpy(x) for x in (whole.images, whole.labels, whole.partners)])
+            loss = None if host and device == "cuda" else float(gradients(job, batch, 3)[0])
+        assert whole.images.dtype == np.float32
+        assert loss is None or loss == pytest.approx(losses.setdefault("cpu", loss), rel=1e-4)
+    for images, labels, partners in found[1:]:
+        assert np.abs(images - found[0][0]).max() <= 1e-6 * np.abs(found[0][0]).max()
+        assert np.array_equal(labels, found[0][1]) and np.array_equal(partners, found[0][2])
 
 
 def test_dropouts_masks_are_the_cpus(card: Card) -> None:

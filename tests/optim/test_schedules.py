@@ -76,3 +76,24 @@ def test_impossible_schedules_are_refused(make):
     """Out of range: ConfigError that says "must" and the value."""
     with pytest.raises(ConfigError, match=r"must|exceed|is a share"):
         make()
+
+
+def test_plateau_ends_when_patience_runs_out_after_the_last_drop():
+    """Patience 2, one drop: worked by hand. `finished_after` knows it before the epoch is counted, and changes nothing."""
+    schedule, ends = Plateau(1.0, patience=2, drops=1), []
+    for accuracy in [0.5, 0.4, 0.4, 0.6, 0.6, 0.7, 0.7, 0.6]:  # the drop comes after the third, the end after the eighth
+        before = schedule.state()
+        foreseen = schedule.finished_after(accuracy)
+        assert schedule.state() == before
+        schedule.update(accuracy)
+        ends.append((foreseen, schedule.finished))
+    assert ends == [(False, False)] * 7 + [(True, True)] and schedule.dropped == 1
+
+
+def test_plateau_without_drops_is_early_stopping_and_the_others_never_end():
+    """No drop: patience ends the training at once. A constant rate hears the same and goes on."""
+    schedule, constant = Plateau(1.0, patience=1, drops=0), Constant(1.0)
+    for accuracy in (0.5, 0.5):
+        schedule.update(accuracy)
+        constant.update(accuracy)
+    assert schedule.finished and not constant.finished and not constant.finished_after(0.0)

@@ -55,8 +55,8 @@ class ColourShift(Transform):
 
     Formula    x[c] + Σᵢ aᵢ·λᵢ·pᵢ[c] for an image x in units of 0..1, with aᵢ ~ N(0, std²) drawn once for each image and use
     Parameters `values` λ₁, λ₂, … are the eigenvalues of the C×C covariance of the training set's pixels in units of 0..1, and
-               `vectors` p₁, p₂, … its eigenvectors of length 1, one a row (see `colours`). `unit` is the std of the Normalise that came before:
-               the images are (x − mean) / unit, so what is added to them is the shift / unit.
+               `vectors` p₁, p₂, … its eigenvectors of length 1, one a row (see `colours`). `unit` is the std of the Normalise that
+               came before: the images are (x − mean) / unit, so what is added to them is the shift / unit.
     Normal     a = std·√(−2·ln(1 − u))·cos(2π·v) with u, v uniform in [0, 1) (Box & Muller 1958)
 
     On photographs λ₁ is about 0.2, so that with std = 0.1 the shift has a deviation of about 0.02 along p₁, three grey levels of 255.

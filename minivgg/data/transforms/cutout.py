@@ -31,7 +31,7 @@ class CutOut(Transform):
     def apply(self, images: Array, draws: Draws) -> Array:
         if not draws.training:
             return images
-        count, height, width, _ = images.shape
+        _, height, width, _ = images.shape
         first = (draws.uniform(self.kind, 2) * (height, width)).astype(np.intp) - self.size // 2  # (B, 2)
         last = first + self.size
         out = images.copy()

@@ -86,7 +86,7 @@ class RandomResizedCrop(Transform):
         if not draws.training:
             whole = joined([rescale(image, self.side) for image in images])
             return Crop(self.size)(whole, draws)
-        _, height, width, _ = images.shape
+        count, height, width, channels = images.shape
         share, ratio, *corner = draws.uniform(self.kind, 4).T
         pixels = (self.area[0] + (self.area[1] - self.area[0]) * share) * height * width  # (B,)
         stretch = np.exp(math.log(self.ratio[0]) + math.log(self.ratio[1] / self.ratio[0]) * ratio)
@@ -96,7 +96,10 @@ class RandomResizedCrop(Transform):
         )
         tops, lefts = (corner[0] * (height - heights + 1)).astype(np.intp), (corner[1] * (width - widths + 1)).astype(np.intp)
         boxes = np.stack([lefts, tops, lefts + widths, tops + heights], axis=1).tolist()
-        return np.stack([resized(image, self.size, self.size, box) for image, box in zip(images, boxes, strict=True)])
+        out = np.empty((count, self.size, self.size, channels), np.uint8)
+        for k, box in enumerate(boxes):
+            out[k] = resized(images[k], self.size, self.size, box)
+        return out
 
 
 def rescale(image: Array, side: int) -> Array:

@@ -1,0 +1,135 @@
+"""Features: what a layer of a trained network says of each image, as a vector of length 1.
+
+Simonyan & Zisserman (arXiv:1409.1556, appendix B): the image is rescaled so that its shortest side is Q, the network is applied densely,
+the map of the penultimate layer is averaged over space, the result over the image and its mirror image, and over several scales
+Q, or the scales' vectors are stacked, so that a classifier can weigh them. The vector is divided by its L2 norm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .. import data, models
+from ..backend.arrays import Array, to_numpy
+from ..errors import NumericalError, OutOfMemoryError
+from ..train import Predictor
+from .bands import bytes_per_pixel, scores
+from .batches import batches
+from .feature_file import FeatureFile, FeatureSet
+from .posteriors import free_memory, image_names
+from .scales import scales_for
+from .sight import Sight
+from .trunk import trunk
+from .views import View, views
+
+__all__ = ["features", "features_of_parts"]
+
+
+def features(
+    predictor: Predictor,
+    dataset: data.LabelledImages,
+    layer: str = "",
+    scales: str | Sequence[int] = "",
+    flip: bool = True,
+    stack: bool = False,
+    memory: int | None = None,
+) -> FeatureSet:
+    """x float32 (N, D), rows of length 1 (or 0, where all is 0), for the images of `dataset`. Its classes may be others than the network's.
+
+    `layer`: see `trunk`; D is its number of channels, times the number of scales if they are stacked. `scales`: see `scales_for`.
+    `memory`: bytes that activations may take, by default half of what is free.
+    Raises ConfigError for impossible choices, DataError if channels differ or a file is no sound image, NumericalError if the
+    features are not finite, OutOfMemoryError if the memory does not suffice for one image.
+    """
+    predictor.require_channels(dataset)
+    sight = Sight.of(predictor)
+    sides, names = scales_for(sight, scales), image_names(dataset)
+    whole = models.dense(predictor.model)
+    network = trunk(whole, layer)
+    early = len(network.features) < len(whole.features)  # its map's cells are no last cells, and bands are not for it
+    most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
+    pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))
+    found: Array | None = None
+    for batch in batches(_views(dataset, names, sight, sides, flip), pixels):
+        if early:
+            _require_memory(batch.images, network, layer, most)
+        maps = predictor.scores(
+            sight.normalised(batch.images), network.features if early else lambda x: scores(network, x, pixels, most)
+        )  # float64 (B, D, h, w)
+        found = np.zeros((len(dataset) * len(sides), maps.shape[1])) if found is None else found
+        np.add.at(found, batch.indices, batch.shares[:, None] * maps.mean((2, 3)))
+    assert found is not None
+    return FeatureSet(_united(found, len(dataset), stack, f"{dataset.name}, image", names), np.asarray(dataset.labels), names)
+
+
+def features_of_parts(
+    predictor: Predictor,
+    parts: data.Parts,
+    layer: str = "",
+    scales: str | Sequence[int] = "",
+    flip: bool = True,
+    stack: bool = False,
+    memory: int | None = None,
+) -> FeatureFile:
+    """The features of all parts of a source, and how they were made. A source without parts is one set. Raises what `features` raises."""
+    there = {name: part for name, part in parts._asdict().items() if part is not None}
+    sets = {name: features(predictor, part, layer, scales, flip, stack, memory) for name, part in there.items()}
+    config = predictor.config
+    how = {
+        "model": config.model,
+        "width": config.width,
+        "head": config.head,
+        "weights": _weights(predictor),
+        "layer": layer or "penultimate",
+        "scales": list(scales_for(Sight.of(predictor), scales)),
+        "flip": flip,
+        "stack": stack,
+    }
+    return FeatureFile(sets if len(sets) > 1 else {"": sets["train"]}, parts.train.classes, how)
+
+
+def _views(
+    dataset: data.LabelledImages, names: tuple[str, ...], sight: Sight, sides: Sequence[int], flip: bool
+) -> Iterator[tuple[int, View]]:
+    """(image's number · number of scales + scale's number, view), whose shares sum up to 1 at each scale."""
+    least = None if sight.least is None else max(sight.least, *sides)
+    for index in range(len(dataset)):
+        image = dataset.read(np.array([index]), least)[0]
+        for k, side in enumerate(sides):
+            for view in views(image, sight, "dense", [side], flip, f"{dataset.name}/{names[index]}"):
+                yield index * len(sides) + k, view
+
+
+def _require_memory(images: Array, network: models.Dense, layer: str, most: int) -> None:
+    """Raise OutOfMemoryError if images (B, H, W, C) have more than `most` pixels."""
+    count, height, width, _ = images.shape
+    if count * height * width > most:
+        each = bytes_per_pixel(network)
+        raise OutOfMemoryError(
+            f"an image of {height}×{width} needs about {height * width * each / 1e6:,.1f} MB up to {layer}, but only "
+            f"{most * each / 1e6:,.1f} MB may be used. Lower --scales, or raise --memory."
+        )
+
+
+def _united(found: Array, count: int, stack: bool, what: str, names: tuple[str, ...]) -> Array:
+    """float64 (N·scales, D) → float32 (N, D or scales·D), rows of length 1."""
+    x = found.reshape(count, -1, found.shape[1])
+    x = x.reshape(count, -1) if stack else x.mean(1)
+    sound = np.isfinite(x).all(1)
+    if not sound.all():
+        raise NumericalError(
+            f"the features of {what} {names[int(np.argmin(sound))]} are not finite: the network's weights may have diverged."
+        )
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return (x / np.where(length > 0, length, 1.0)).astype(np.float32)
+
+
+def _weights(predictor: Predictor) -> str:
+    """SHA-256 of the network's parameters and buffers: their names and bytes."""
+    sha = hashlib.sha256()
+    for name, array in sorted(predictor.model.state_dict().items()):
+        sha.update(name.encode() + b"\n" + np.ascontiguousarray(to_numpy(array)).tobytes())
+    return sha.hexdigest()
