@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring.command import Parser, at_least, run
 from PIL import Image
 
+from measuring.command import Parser, at_least, run
 from minivgg import data
 from minivgg.errors import ConfigError
 
