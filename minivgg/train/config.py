@@ -122,7 +122,7 @@ class TrainConfig:
         "fp32", "how a card computes: fp32, tf32, fp16 with loss scaling, or bf16; weights stay float32", ("", _is_precision)
     )
     gpu_memory: str = _key("", "the most that arrays may take of a card's memory, such as 20GB or 50%; empty: all there is")
-    workers: int = _key(1, "threads that prepare batches; 0: none, each is prepared when needed", _NOT_NEGATIVE)
+    workers: int = _key(1, "threads, or processes for images in files, that prepare batches; 0: none", _NOT_NEGATIVE)
     checkpoint_every: int = _key(50, "steps between checkpoints within an epoch; 0: only at the end of each epoch", _NOT_NEGATIVE)
     out: str = _key("runs", "folder in which the run's folder is made")
 
