@@ -16,10 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from measuring.command import Parser, run
 from measuring.machine import describe, versions
 from measuring.section import put_section
-from minivgg.train import Result, TrainConfig, train
+from minivgg import models, ops
+from minivgg.autograd.core import Tensor
+from minivgg.train import Result, TrainConfig, build_job, train
 from paper_table import PAGE, ROWS, chosen, markdown
 
 HEADING = "Staged training and random initialisation"
@@ -28,7 +32,7 @@ RECIPE = {
     "recipe": "paper", "image_size": 32, "width": 0.25, "batch_size": 32, "lr": 0.02, "clip": 1.0, "schedule": "constant",
 }  # fmt: skip
 SCALE = "37"  # 256 · 32 / 224
-# E has eight random layers more than A, each of which weakens the signal: in so few steps it needs more of it to begin with.
+# Beside those from A, E has twelve random convolutions, each of which weakens the signal: in so few steps it needs more to begin with.
 STD = {"E": 0.015}
 USUAL = 0.01
 
@@ -36,11 +40,13 @@ Metrics = list[dict[str, Any]]
 
 
 class Row(NamedTuple):
-    """The rows of metrics of the staged run and of the random one; one of them is None for a network that begins with random values
-    anyway."""
+    """The rows of metrics of the staged run, None for a network that begins with random values anyway, and of the random one; and for
+    both the norm of the loss's gradient by the last convolution's weights, before the first step."""
 
     staged: Metrics | None
     random: Metrics
+    first_staged: float | None
+    first_random: float
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -75,9 +81,21 @@ def measured(wanted: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Row]
         epochs = recipe["epochs"] * (1 if alone else 2)
         random = trained(recipe, own, {"scale": SCALE, "epochs": epochs})
         shallow = shallow or str(random.folder)
-        rows[column] = Row(staged, random.rows)
+        one = {**recipe, **own, "scale": SCALE}
+        begun = None if alone else first_gradient(TrainConfig.of(one, {"init_from": shallow}))
+        rows[column] = Row(staged, random.rows, begun, first_gradient(TrainConfig.of(one)))
         print(f"{column:6} staged {percent(staged)}, random {percent(random.rows)}", file=sys.stderr, flush=True)
     return rows
+
+
+def first_gradient(config: TrainConfig) -> float:
+    """‖∂loss/∂w‖ of the last convolution's weights w in the run's first batch, without dropout."""
+    job = build_job(config)
+    batch = next(iter(job.train.epoch(0)))
+    job.model.eval()
+    ops.cross_entropy(job.model(Tensor(np.ascontiguousarray(batch.images))), batch.labels).backward()
+    (last,) = models.blocks(config.model)[[name for name in models.blocks(config.model) if name.startswith("conv")][-1]]
+    return float(np.sqrt((dict(job.model.named_parameters())[f"{last}.weight"].grad ** 2).sum()))
 
 
 def trained(*layers: Mapping[str, Any]) -> Result:
@@ -88,7 +106,7 @@ def trained(*layers: Mapping[str, Any]) -> Result:
 def page(rows: Mapping[str, Row], command: str) -> list[str]:
     """The section."""
     count = next(iter(rows.values())).random[-1]["test_count"]
-    seconds = sum(run[-1]["seconds"] for row in rows.values() for run in row if run is not None)
+    seconds = sum(run[-1]["seconds"] for row in rows.values() for run in (row.staged, row.random) if run)
     made = ", ".join(f"{name} {version}" for name, version in versions([]).items())
     machine = f"{describe()['processor']}, {describe()['cores']}"
     return [
@@ -100,12 +118,19 @@ def page(rows: Mapping[str, Row], command: str) -> list[str]:
         "Random: every layer from N(0, std²), its gain kept for the smaller fan-in. Staged: conv1_1, conv2_1, conv3_1, conv3_2, fc6, fc7",
         "and fc8 from net A at the end of its training, the rest random; the random network has the epochs of both. S = 37, batch 32, rate",
         "0.02, never lowered, gradient norm at most 1. E's std is larger: at 0.01 its signal is too weak for so few steps, staged or not.",
+        "Gradient: the norm of the loss's gradient by the last convolution's weights before the first step, random and staged.",
         "",
-        *markdown(["network", "std", "random", "staged"], "rrr"),
-        *(line for column, row in rows.items() for line in markdown([column, f"{STD.get(column, USUAL)}", *map(percent, reversed(row))])),
+        *markdown(["network", "std", "random", "staged", "gradient, random", "gradient, staged"], "rrrrr"),
+        *(line for column, row in rows.items() for line in markdown([column, f"{STD.get(column, USUAL)}", *cells_of(row)])),
         "",
         verdict(rows),
     ]
+
+
+def cells_of(row: Row) -> list[str]:
+    """The accuracies, and the first gradients."""
+    begun = "–" if row.first_staged is None else f"{row.first_staged:.1e}"
+    return [percent(row.random), percent(row.staged), f"{row.first_random:.1e}", begun]
 
 
 def percent(rows: Metrics | None) -> str:
