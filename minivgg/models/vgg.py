@@ -43,6 +43,7 @@ class _Plan:
 
     width: float
     init: str
+    std: float
     seed: int
 
     def channels(self, full: int) -> int:
@@ -53,15 +54,15 @@ class _Plan:
         """Arguments that draw a layer's weights: from the stream of its name, by the chosen initialiser."""
         init: str | Initialiser = self.init
         if init == "paper":
-            init = _gain_of_the_paper(full_fan_in)
+            init = _gain_of_the_paper(self.std, full_fan_in)
         return {"init": init, "rng": stream(self.seed, "init", name)}
 
 
-def _gain_of_the_paper(full_fan_in: int) -> Initialiser:
-    """N(0, std²) with std = 0.01·√(full fan-in / fan-in): the paper's 0.01 at full size, and its gain in miniature."""
+def _gain_of_the_paper(std: float, full_fan_in: int) -> Initialiser:
+    """N(0, s²) with s = std·√(full fan-in / fan-in): `std`, the paper's 0.01, at full size, and its gain in miniature."""
 
     def draw(rng: Any, shape: tuple[int, ...]) -> Any:
-        return nn.init.normal(0.01 * math.sqrt(full_fan_in / fans(shape)[0]))(rng, shape)
+        return nn.init.normal(std * math.sqrt(full_fan_in / fans(shape)[0]))(rng, shape)
 
     return draw
 
@@ -97,6 +98,7 @@ class VGG(nn.Module):
         seed: int = 0,
         recompute: bool = False,
         title: str = "VGG",
+        init_std: float = 0.01,
     ) -> None:
         _check(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         nn.init.initialiser(init)
@@ -107,7 +109,7 @@ class VGG(nn.Module):
                 f"image_size must be at least 32 (five halvings) and width in (0, 10000], but they are {image_size} and {width}."
             )
         self.column, self.title, self.image_size, self.in_channels, self.num_classes = column, title, image_size, in_channels, num_classes
-        plan = _Plan(width, init, seed)
+        plan = _Plan(width, init, init_std, seed)
         layers = _features(COLUMNS[column], batch_norm, in_channels, plan)
         self.features = _Blocks(*layers) if recompute else nn.Sequential(*layers)
         cells = image_size // 32 if head == "paper" else 1
@@ -184,15 +186,16 @@ def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]
         init: str = "he",
         seed: int = 0,
         recompute: bool = False,
+        init_std: float = 0.01,
     ) -> VGG:
-        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, recompute, name)
+        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, recompute, name, init_std)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"""Configuration {column} of the paper{", with batch norm before each ReLU" if batch_norm else ""}: a VGG.
 
     `head` is "paper" (pool to (image_size // 32)² cells, FC 4096-4096-classes with dropout 0.5) or "linear" (global
     pooling and one linear layer). `width` scales all channels and hidden units. `init`: "he", "glorot" or "paper"
-    (N(0, 0.01²), with its gain kept for other widths and sizes). Weights depend on `seed` and their names alone.
+    (N(0, init_std²), with its gain kept for other widths and sizes). Weights depend on `seed` and their names alone.
     `recompute` keeps only the blocks' inputs for the backward pass and runs each block again there: the same bits, a third
     more time, a fraction of the memory (nn.checkpoint).
     Raises ConfigError for impossible arguments.

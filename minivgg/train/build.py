@@ -108,6 +108,7 @@ def build_model(config: TrainConfig, classes: int, channels: int) -> Any:
         width=config.width,
         head=config.head,
         init=config.init,
+        init_std=config.init_std,
         seed=config.seed,
         recompute=config.recompute,
     )

@@ -81,6 +81,7 @@ class TrainConfig:
     width: float = _key(0.25, "factor on the number of filters of every layer", _within(1e-3, 10_000))
     head: str = _key("linear", "classifier: one linear layer behind global pooling, or the paper's three", _one_of("linear", "paper"))
     init: str = _key("he", "initialisation of the weights", _one_of("he", "paper", "glorot"))
+    init_std: float = _key(0.01, "deviation of init = paper at full width and size; smaller networks keep its gain", _POSITIVE)
     image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _within(32, 4096))
     epochs: int = _key(10, "how many times every training image is seen", _within(1, 10**6))
     batch_size: int = _key(32, "images in one step", _within(1, 10**6))

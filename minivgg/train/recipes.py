@@ -27,6 +27,7 @@ _PAPER: dict[str, Any] = {
     "width": 1.0,
     "head": "paper",
     "init": "paper",
+    "init_std": 0.01,
     "image_size": _FULL,
     "epochs": 74,
     "batch_size": 256,

@@ -221,3 +221,10 @@ def test_he_initialisation_keeps_the_signal():
     with mv.no_grad():
         logits = model(np.random.default_rng(0).standard_normal((4, 3, 32, 32)).astype("float32")).data
     assert 0.05 < logits.std() < 20
+
+
+def test_the_papers_deviation_is_a_number_of_its_own():
+    """init_std scales every weight of init "paper", to the bit where it is a power of two, and no other initialiser's."""
+    for init, factor in (("paper", 2.0), ("he", 1.0)):
+        usual, wider = (models.vgg11(width=1 / 16, image_size=32, init=init, init_std=std).state_dict() for std in (0.01, 0.02))
+        assert all((wider[name] == factor * usual[name]).all() for name in usual if name.endswith("weight"))
