@@ -4,9 +4,10 @@
     scripts/bench loader --photos 512 --workers 0,1,2,4 --data FOLDER
 
 Photographs of 500×375, quality 90, are made in a temporary folder: textures at five scales, so that they take about 60 kB each as
-camera photographs do. What is done to them is the paper's: shortest side drawn from 256 to 512, a random crop of 224×224, mirrored, mean and
-deviation taken off, colours shifted. Seconds of processor time are those of this process and its workers together, so they
-hardly depend on what else the machine does, and 1000 / (ms a photograph) photographs a second is what one processor can do.
+camera photographs do. What is done to them is the paper's: shortest side drawn from 256 to 512, a random crop of 224×224,
+mirrored, mean and deviation taken off, colours shifted. Seconds of processor time are those of this process and its workers
+together, so they hardly depend on what else the machine does, and 1000 / (ms a photograph) photographs a second is what one
+processor can do.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring.command import Parser, at_least, run
 from PIL import Image
 
+from measuring.command import Parser, at_least, run
 from minivgg import data
 from minivgg.errors import ConfigError
 
@@ -109,8 +110,8 @@ def epoch(photos: Any, transform: data.Transform, workers: int, batch_size: int)
     (once, _), (twice, seconds) = (spent(photos, transform, workers, batch_size, epochs) for epochs in (1, 2))
     each = (twice - once) / len(photos) * 1e3
     line = (
-        f"{workers} worker{'s' * (workers != 1)}: {len(photos) / seconds:.1f} photographs/s on the clock; {each:.2f} ms of processor time a "
-        f"photograph, {1e3 / each:.1f} photographs/s of one processor, {2e3 / each:.1f} of two"
+        f"{workers} worker{'s' * (workers != 1)}: {len(photos) / seconds:.1f} photographs/s on the clock; {each:.2f} ms of processor "
+        f"time a photograph, {1e3 / each:.1f} photographs/s of one processor, {2e3 / each:.1f} of two"
     )
     return line, sha.hexdigest()
 

@@ -39,9 +39,9 @@ PAGE, RECORD = FOLDER.parent / "docs" / "paper.md", FOLDER / "results" / "paper_
 ROWS = {column: name for name, column in NAMES.items()}  # A: vgg11, …
 SCALES = ("37", "55", "37-73")  # 256, 384 and [256, 512], as crops of 32 are to crops of 224
 RECIPE = {
-    "recipe": "paper", "image_size": 32, "width": 0.25, "scales": ",".join(SCALES), "batch_size": 64, "accumulate": 1, "patience": 3,
+    "recipe": "paper", "image_size": 32, "width": 0.25, "scales": ",".join(SCALES),
+    "batch_size": 64, "accumulate": 1, "epochs": 12, "patience": 3,
 }  # fmt: skip
-EPOCHS = 12  # at most, in each stage
 COLUMNS = ("S = 37", "S = 55", "S ∈ [37, 73]", "several Q", "multi-crop", "both")
 
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/paper_table"), help="where the runs are kept  [default: %(default)s]")
     parser.add_argument("--models", default=",".join(ROWS), help="[default: %(default)s]")
     parser.add_argument("--width", type=float, default=RECIPE["width"], help="[default: %(default)s]")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most, in each stage  [default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"], help="at most, in each stage  [default: %(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="[default: %(default)s]")
     parser.add_argument("--page", type=Path, default=PAGE, help="[default: docs/paper.md]")
     parser.add_argument("--record", type=Path, default=RECORD, help="[default: benchmarks/results/paper_table.json]")
