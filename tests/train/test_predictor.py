@@ -144,6 +144,24 @@ def test_what_is_no_model_is_refused(config, tmp_path):
         Predictor.load(tmp_path / "c.safetensors")
 
 
+def test_files_are_predicted_as_they_are_validated(config, tmp_path):
+    """A run on photographs of several sizes: rescaled and cut at the centre, each file has the posterior of the run's own loader."""
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        path = tmp_path / "photos" / "ab"[k % 2] / f"{k:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40 + k, 60 - 2 * k, 3), dtype=np.uint8)).save(path)
+    changes = {"scale": "36-40", "val_split": 0.5, "batch_size": 4}
+    predictor = Predictor.load(train(config(data=str(tmp_path / "photos"), epochs=1, **changes)).folder, device="cpu")
+    photos = data.parts(tmp_path / "photos").train
+    found = predictor.predict([photos.root / path for path in photos.paths])
+    expected = predictor.evaluate(photos)
+    assert predictor.shape == (None, None, 3) and len(found) == 12
+    assert sum(p.argmax() == label for p, label in zip(found, photos.labels, strict=True)) == expected.correct
+    loss = -np.mean([np.log(p[label]) for p, label in zip(found, photos.labels, strict=True)])
+    assert loss == pytest.approx(expected.loss, rel=1e-4)
+
+
 def test_evaluation_refuses_other_images(config):
     """RGB images for a grey model."""
     predictor = Predictor.load(train(config(epochs=1)).folder, device="cpu")
