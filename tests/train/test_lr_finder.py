@@ -46,7 +46,7 @@ def test_a_search_leaves_no_trace(config: Callable[..., TrainConfig]) -> None:
     """After two steps every byte is as before the search, and two steps later the bits are those of a run without one."""
     with_search, without = (trained(build_job(config()), 2) for _ in range(2))
     before = digest(with_search)
-    curve = find_lr(with_search, 20)
+    curve = find_lr(with_search, 12)
     assert len(curve.rates) >= 10 and digest(with_search) == before == digest(without)
     for job in (with_search, without):
         trained(job, 2, Progress(position=2, step=2))
