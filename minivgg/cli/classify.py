@@ -14,7 +14,7 @@ _LARGEST_TABLE = 20  # classes whose confusions are shown one and all
 
 @click.command()
 @click.argument("features")
-@click.option("--c", "cs", default="0.1,1,10,100", show_default=True, help="Weights of the errors to choose from, or one.")
+@click.option("--c", "cs", default="0.1,1,10,100,1000", show_default=True, help="Weights of the errors to choose from, or one.")
 @click.option("--per-class", type=click.INT, help="Learn from only so many images of each class.")
 @click.option("--hold", default=0.2, show_default=True, help="Share of the training images that judges C.")
 @click.option("--test-split", type=click.FLOAT, help="Share that tests, where FEATURES has no parts.")
@@ -28,7 +28,8 @@ def command(features: str, cs: str, per_class: int | None, hold: float, test_spl
     from ..evaluation.feature_file import read_features
     from ..evaluation.transfer import transfer
 
-    found = transfer(read_features(features), _numbers(cs), per_class=per_class, hold=hold, test_split=test_split, seed=seed)
+    choices = _numbers(cs)
+    found = transfer(read_features(features), choices, per_class=per_class, hold=hold, test_split=test_split, seed=seed)
     click.echo(_json(found) if form == "json" else _text(found))
 
 

@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.argument("run")
 @click.argument("data", required=False)
 @click.option("-o", "--out", required=True, metavar="FILE", help="The .npz file to write.")
-@click.option("--layer", default="", metavar="NAME", help="Such as features.20 or classifier.3.  [default: the penultimate layer]")
+@click.option("--layer", default="", metavar="NAME", help="Such as conv5_3, fc7, features.20.  [default: the penultimate layer]")
 @click.option(
     "--scales", default="", metavar="LIST", help="Pixels of the shortest side, such as 256,384,512; or multi.  [default: that of training]"
 )

@@ -70,6 +70,9 @@ def command(data: str | None, file: str | None, resume: str | None, **flags: Any
             raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
     if benchmark and resume:
         raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
+    ways = [name for name, chosen in {"--dry-run": dry_run, "--benchmark": benchmark, "--find-lr": find_lr}.items() if chosen]
+    if len(ways) > 1 or (find_lr and resume):
+        raise click.UsageError(f"{' and '.join([*ways, *(['--resume'] if resume else [])])} exclude each other. Leave one out.")
     if plot and not find_lr:
         raise click.UsageError("--plot draws what --find-lr finds: give both.")
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}

@@ -48,7 +48,7 @@ def features(
     sight = Sight.of(predictor)
     sides, names = scales_for(sight, scales), image_names(dataset)
     whole = models.dense(predictor.model)
-    network = trunk(whole, layer)
+    network = trunk(whole, predictor.config.model, predictor.config.head, layer)
     early = len(network.features) < len(whole.features)  # its map's cells are no last cells, and bands are not for it
     most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
     pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))

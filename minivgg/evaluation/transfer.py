@@ -52,7 +52,7 @@ class Transfer:
 
 def transfer(
     features: FeatureFile,
-    cs: Sequence[float] = (0.1, 1.0, 10.0, 100.0),
+    cs: Sequence[float] = (0.1, 1.0, 10.0, 100.0, 1000.0),
     *,
     per_class: int | None = None,
     hold: float = 0.2,

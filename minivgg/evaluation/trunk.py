@@ -1,4 +1,8 @@
-"""A network up to one of its layers, for images of any size: what features are made with."""
+"""A network up to one of its layers, for images of any size: what features are made with.
+
+Layers have two kinds of names. A path, such as features.20 or classifier.3, means what that module gives. A name of the paper, such as
+conv5_3 or fc7, means what comes behind the layer's batch norm and ReLU, as in Caffe.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,19 @@ from ..errors import ConfigError, nearest
 __all__ = ["layers_of", "trunk"]
 
 
-def trunk(network: models.Dense, layer: str = "") -> models.Dense:
+def trunk(network: models.Dense, model: str, head: str, layer: str = "") -> models.Dense:
     """A dense network of the same weights, not copies, that ends with `layer`: images (N, C, H, W) → its map (N, D, h, w).
 
-    A path such as features.20 or classifier.3 means what that module gives. "": the penultimate layer, what the last layer with
-    weights is given: behind the ReLU of fc7, or behind the last pooling for head="linear". Raises ConfigError, with the nearest
-    name, for a layer that is unknown.
+    "": the penultimate layer, what the last layer with weights is given: behind the ReLU of fc7, or behind the last pooling for
+    head="linear". `model` and `head` are the network's, as in a configuration. Raises ConfigError, with the nearest name, for a layer
+    that is unknown.
     """
     layers = [*network.features, *_classifier(network)]
     known = {path: k for k, path in enumerate(layers_of(network))}
+    for name, paths in models.blocks(model, head).items():
+        last = known[paths[-1]]
+        followed = last + 1 < len(layers) and isinstance(layers[last + 1], nn.ReLU)
+        known[name] = last + 1 if followed else last
     if layer and layer not in known:
         raise ConfigError(f'the network has no layer "{layer}": {nearest(layer, known)}')
     end = known[layer] + 1 if layer else max(k for k, each in enumerate(layers) if isinstance(each, nn.Conv2d))

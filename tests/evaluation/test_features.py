@@ -111,6 +111,22 @@ def test_any_layer_by_its_path(folder: Path, layer: str) -> None:
     assert features(maker, images, layer, scales=[40]).x[0] == pytest.approx(unit(expected), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("model", "head", "name", "path"),
+    [
+        ("vgg11", "paper", "conv1_1", "features.1"),
+        ("vgg16_bn", "linear", "conv5_3", "features.42"),
+        ("vgg11", "paper", "fc7", "classifier.4"),
+        ("vgg11", "paper", "fc8", "classifier.6"),
+        ("vgg11", "linear", "fc8", "classifier"),
+    ],
+)
+def test_a_name_of_the_paper_means_what_is_behind_the_relu(folder: Path, model: str, head: str, name: str, path: str) -> None:
+    """By hand from the table of layers: the ReLU's path, or the last layer's, which has none."""
+    maker, images = predictor(head, model), data.parts(folder).test
+    assert (features(maker, images, name).x == features(maker, images, path).x).all()
+
+
 def test_little_memory_gives_the_same_features_or_an_error() -> None:
     """A long image goes through in bands; up to a layer in the middle it must fit, and the message has the numbers."""
     strip = np.random.default_rng(0).integers(0, 256, (1, 32, 480, 3), np.uint8)

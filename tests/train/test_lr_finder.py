@@ -16,6 +16,7 @@ from minivgg.errors import ConfigError, NumericalError
 from minivgg.train import Job, RateCurve, TrainConfig, build_job, dry_run, find_lr, lr_finder, plot_rates, unchanged
 from minivgg.train.guard import Guard
 from minivgg.train.progress import Progress
+from minivgg.train.scaling import LossScale
 from minivgg.train.update import update
 
 
@@ -45,7 +46,7 @@ def test_a_search_leaves_no_trace(config: Callable[..., TrainConfig]) -> None:
     """After two steps every byte is as before the search, and two steps later the bits are those of a run without one."""
     with_search, without = (trained(build_job(config()), 2) for _ in range(2))
     before = digest(with_search)
-    curve = find_lr(with_search, 20)
+    curve = find_lr(with_search, 12)
     assert len(curve.rates) >= 10 and digest(with_search) == before == digest(without)
     for job in (with_search, without):
         trained(job, 2, Progress(position=2, step=2))
@@ -80,14 +81,16 @@ def test_a_dry_run_leaves_a_given_job_alone(config: Callable[..., TrainConfig]) 
 
 
 def test_counters_and_statistics_are_put_back(config: Callable[..., TrainConfig]) -> None:
-    """What a block writes into weights, statistics, velocities, rates and the schedule by any means is undone."""
+    """What a block writes into weights, statistics, velocities, rates, the schedule and the loss scale by any means is undone."""
     job = build_job(config(schedule="plateau"))
+    job.scaling = LossScale(job.device, start=8.0)  # a card's, in fp16
     before = digest(job)
     with unchanged(job):
         for array in (*job.model.state_dict().values(), *job.optimizer.state_dict().values()):
             array[...] = 7
         job.optimizer.lr = 0.5
         job.schedule.update(0.5)
+        job.scaling.update(np.array(False))
         job.model.classifier[2].calls = 9
     assert digest(job) == before
 
