@@ -4,9 +4,10 @@
     python benchmarks/paper_table.py --models A,D     some rows only; nothing is written
     python benchmarks/paper_table.py --data FOLDER    other images than the embedded ones
 
-Every network is an ordinary run of `minivgg train --recipe paper`, kept under --out: a table that was stopped goes on where it was.
-Net A is trained once, and is where B, C, D and E begin. The table, and whether the paper's ordering holds in it, stand in
-docs/paper.md; every number, and which test images each network got wrong, in benchmarks/results/paper_table.json.
+Every network is trained by `minivgg train --recipe paper`, kept under --out: a table that was stopped goes on where it was. All
+layers begin from Glorot's values, which the paper's §3.1 names as what makes its staging by net A unnecessary; benchmarks/staged.py
+is about that. The table, and whether the paper's ordering holds in it, stand in docs/paper.md; every number, and which test images
+each network got wrong, in benchmarks/results/paper_table.json.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ RECIPE = {
     "recipe": "paper", "image_size": 32, "width": 0.25, "scales": ",".join(SCALES),
     "batch_size": 64, "accumulate": 1, "epochs": 12, "patience": 3,
 }  # fmt: skip
+DIRECT = {**RECIPE, "init": "glorot", "batch_size": 32, "epochs": 8, "patience": 2}
+FINE_LR = 1e-3  # at all scales but the first
 COLUMNS = ("S = 37", "S = 55", "S ∈ [37, 73]", "several Q", "multi-crop", "both")
 
 
@@ -58,8 +61,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", default="", help="as for minivgg train; by default the embedded images")
     parser.add_argument("--out", type=Path, default=Path("runs/paper_table"), help="where the runs are kept  [default: %(default)s]")
     parser.add_argument("--models", default=",".join(ROWS), help="[default: %(default)s]")
-    parser.add_argument("--width", type=float, default=RECIPE["width"], help="[default: %(default)s]")
-    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"], help="at most, in each stage  [default: %(default)s]")
+    parser.add_argument("--width", type=float, default=DIRECT["width"], help="[default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=DIRECT["epochs"], help="at most, in each stage  [default: %(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="[default: %(default)s]")
     parser.add_argument("--page", type=Path, default=PAGE, help="[default: docs/paper.md]")
     parser.add_argument("--record", type=Path, default=RECORD, help="[default: benchmarks/results/paper_table.json]")
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     test = data.parts(flags.data or None).test
     if test is None:
         raise ConfigError(f"{flags.data} has no test images. Name images that have some: an .npz with x_test, or a folder with test/.")
-    table = measured(wanted, RECIPE | own, test)
+    table = measured(wanted, DIRECT | own, test)
     lines = page(table, f"python benchmarks/paper_table.py {' '.join(arguments)}".strip(), test.name, flags.width)
     print("\n".join(lines))
     if wanted == [*ROWS]:
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def chosen(text: str) -> list[str]:
-    """The rows named in "A,D", in the table's order, net A among them. Raises ConfigError for another name."""
+    """The rows named in "A,D", in the table's order, and net A, with which all are compared. Raises ConfigError for another name."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in ROWS:
@@ -89,19 +92,24 @@ def chosen(text: str) -> list[str]:
 
 def measured(rows: Sequence[str], recipe: Mapping[str, Any], test: data.LabelledImages) -> Table:
     """Train and test the networks, one after the other."""
-    wrong, seconds, first = {}, {}, ""
+    wrong, seconds = {}, {}
     for row in rows:
         start = time.perf_counter()
-        begins = {"init_from": first} if row not in ("A", "A-LRN") else {}
-        last = train(TrainConfig.of(recipe, {"model": ROWS[row]}, begins), resume="auto").folder
-        runs = [last.parent / f"{number}_{ROWS[row]}_{scale}" for number, scale in enumerate(SCALES, 1)]
-        first = first or str(runs[0])
-        trained = time.perf_counter()
+        runs = trained(ROWS[row], recipe)
+        ready = time.perf_counter()
         wrong[row] = {column: missed(scored) for column, scored in zip(COLUMNS, columns(runs, test), strict=True)}
-        seconds[row] = (sum(map(training_seconds, runs)), time.perf_counter() - trained)
+        seconds[row] = (sum(map(training_seconds, runs)), time.perf_counter() - ready)
         errors = "  ".join(f"{column} {percent(found)}" for column, found in wrong[row].items())
-        print(f"{row:6} {errors}  ({trained - start:.0f} s + {seconds[row][1]:.0f} s)", flush=True)
+        print(f"{row:6} {errors}  ({ready - start:.0f} s + {seconds[row][1]:.0f} s)", flush=True)
     return Table(wrong, seconds)
+
+
+def trained(model: str, recipe: Mapping[str, Any]) -> list[Path]:
+    """The run folders of a network, one for each scale: the first from random values, each of the others from the one before."""
+    first = train(TrainConfig.of(recipe, {"model": model, "scale": SCALES[0], "scales": ""}), resume="auto").folder
+    others = {"model": model, "scales": ",".join(SCALES[1:]), "init_from": str(first), "lr": FINE_LR, "fine_lr": FINE_LR}
+    last = train(TrainConfig.of(recipe, others), resume="auto").folder
+    return [first, *(last.parent / f"{number}_{model}_{scale}" for number, scale in enumerate(SCALES[1:], 1))]
 
 
 def columns(runs: Sequence[Path], test: data.LabelledImages) -> list[Scored]:
@@ -143,10 +151,10 @@ def page(table: Table, command: str, images: str, width: float = 0.25) -> list[s
         f"{datetime.date.today()}; {made}; {machine}; {training:.0f} s of training, {testing:.0f} s of testing.",
         "",
         f"Top-1 error in per cent on the {count:,} images of {images}. Each network is {width:g} times as wide as the paper's, and sees",
-        "crops of 32×32 pixels. It was trained at S = 37, from there at S = 55, and from there at S drawn from [37, 73]: the paper's 256,",
-        "384 and [256, 512] times 32/224. The first three columns are these three networks on whole images at one scale, Q = S or the",
-        "middle of its range (the paper's Table 3). The others are the last network at Q = 37, 55 and 73: on whole images (Table 4), on",
-        "5×5 crops, and the mean of both (Table 5). Every test image is seen mirrored, too.",
+        "crops of 32×32 pixels. It was trained from Glorot's random values at S = 37, from there at S = 55, and from there at S drawn from",
+        "[37, 73]: the paper's 256, 384 and [256, 512] times 32/224. The first three columns are these three networks on whole images at",
+        "one scale, Q = S or the middle of its range (the paper's Table 3). The others are the last network at Q = 37, 55 and 73: on whole",
+        "images (Table 4), on 5×5 crops, and the mean of both (Table 5). Every test image is seen mirrored, too.",
         "",
         *markdown(["network", *COLUMNS], "r" * len(COLUMNS)),
         *(line for row, cells in table.wrong.items() for line in markdown([row, *(percent(cells[column]) for column in COLUMNS)])),
