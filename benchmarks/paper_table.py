@@ -40,10 +40,9 @@ PAGE, RECORD = FOLDER.parent / "docs" / "paper.md", FOLDER / "results" / "paper_
 ROWS = {column: name for name, column in NAMES.items()}  # A: vgg11, …
 SCALES = ("37", "55", "37-73")  # 256, 384 and [256, 512], as crops of 32 are to crops of 224
 RECIPE = {
-    "recipe": "paper", "image_size": 32, "width": 0.25, "scales": ",".join(SCALES),
-    "batch_size": 64, "accumulate": 1, "epochs": 12, "patience": 3,
+    "recipe": "paper", "init": "glorot", "image_size": 32, "width": 0.25,
+    "batch_size": 32, "accumulate": 1, "epochs": 8, "patience": 2,
 }  # fmt: skip
-DIRECT = {**RECIPE, "init": "glorot", "batch_size": 32, "epochs": 8, "patience": 2}
 FINE_LR = 1e-3  # at all scales but the first
 COLUMNS = ("S = 37", "S = 55", "S ∈ [37, 73]", "several Q", "multi-crop", "both")
 
@@ -61,8 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", default="", help="as for minivgg train; by default the embedded images")
     parser.add_argument("--out", type=Path, default=Path("runs/paper_table"), help="where the runs are kept  [default: %(default)s]")
     parser.add_argument("--models", default=",".join(ROWS), help="[default: %(default)s]")
-    parser.add_argument("--width", type=float, default=DIRECT["width"], help="[default: %(default)s]")
-    parser.add_argument("--epochs", type=int, default=DIRECT["epochs"], help="at most, in each stage  [default: %(default)s]")
+    parser.add_argument("--width", type=float, default=RECIPE["width"], help="[default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"], help="at most, in each stage  [default: %(default)s]")
     parser.add_argument("--seed", type=int, default=0, help="[default: %(default)s]")
     parser.add_argument("--page", type=Path, default=PAGE, help="[default: docs/paper.md]")
     parser.add_argument("--record", type=Path, default=RECORD, help="[default: benchmarks/results/paper_table.json]")
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     test = data.parts(flags.data or None).test
     if test is None:
         raise ConfigError(f"{flags.data} has no test images. Name images that have some: an .npz with x_test, or a folder with test/.")
-    table = measured(wanted, DIRECT | own, test)
+    table = measured(wanted, RECIPE | own, test)
     lines = page(table, f"python benchmarks/paper_table.py {' '.join(arguments)}".strip(), test.name, flags.width)
     print("\n".join(lines))
     if wanted == [*ROWS]:
@@ -106,7 +105,7 @@ def measured(rows: Sequence[str], recipe: Mapping[str, Any], test: data.Labelled
 
 def trained(model: str, recipe: Mapping[str, Any]) -> list[Path]:
     """The run folders of a network, one for each scale: the first from random values, each of the others from the one before."""
-    first = train(TrainConfig.of(recipe, {"model": model, "scale": SCALES[0], "scales": ""}), resume="auto").folder
+    first = train(TrainConfig.of(recipe, {"model": model, "scale": SCALES[0]}), resume="auto").folder
     others = {"model": model, "scales": ",".join(SCALES[1:]), "init_from": str(first), "lr": FINE_LR, "fine_lr": FINE_LR}
     last = train(TrainConfig.of(recipe, others), resume="auto").folder
     return [first, *(last.parent / f"{number}_{model}_{scale}" for number, scale in enumerate(SCALES[1:], 1))]
