@@ -146,7 +146,8 @@ def page(table: Table, command: str, images: str, width: float = 0.25) -> list[s
     training, testing = (sum(pair[k] for pair in table.seconds.values()) for k in (0, 1))
     noise = 100 * math.sqrt(error * (1 - error) / count)
     made = ", ".join(f"{name} {version}" for name, version in versions([]).items())
-    machine = f"{describe()['processor']}, {describe()['cores']}"
+    machine = f"{describe()['processor']}, cores {describe()['cores']}"
+    filled = "; but clothes fill their images, where photographs leave room" if images.startswith("fashion") else ""
     return [
         f"`{command}`",
         "",
@@ -157,7 +158,7 @@ def page(table: Table, command: str, images: str, width: float = 0.25) -> list[s
         "[37, 73]: the paper's 256, 384 and [256, 512] times 32/224. The first three columns are these three networks on whole images at",
         "one scale, Q = S or the middle of its range (the paper's Table 3). The others are the last network at Q = 37, 55 and 73: on whole",
         "images (Table 4), on 5×5 crops, and the mean of both (Table 5). Every test image is seen mirrored, too. As in the paper, a crop",
-        "shows 75 % of an image at S = 37, 34 % at 55 and 19 % at 73; but clothes fill their images, where photographs leave room.",
+        f"shows 75 % of an image at S = 37, 34 % at 55 and 19 % at 73{filled}.",
         "",
         *markdown(["network", *COLUMNS], "r" * len(COLUMNS)),
         *(line for row, cells in table.wrong.items() for line in markdown([row, *(percent(cells[column]) for column in COLUMNS)])),
