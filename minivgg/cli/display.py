@@ -12,8 +12,8 @@ from ..train import Observer, Trainer
 __all__ = ["display"]
 
 _HEADER = (
-    f"{'epoch':>9}  {'train loss':>10}  {'accuracy':>8}  {'val loss':>8}  {'accuracy':>8}  {'rate':>9}  {'images/s':>8}  {'waiting':>7}  "
-    f"{'seconds':>8}"
+    f"{'epoch':>9}  {'train loss':>10}  {'accuracy':>8}  {'val loss':>8}  {'accuracy':>8}  {'rate':>9}  "
+    f"{'images/s':>8}  {'waiting':>7}  {'seconds':>8}"
 )
 _REFRESH = 0.25  # seconds between two looks at the loss, at least
 

@@ -40,7 +40,7 @@ __all__ = ["command"]
 @click.option("--precision", metavar="TEXT", help="fp32, tf32, fp16 or bf16.  [default: the run's own on a card, fp32 on a CPU]")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(run: str, data: str | None, others: tuple[str, ...], out: str | None, memory: str | None, form: str, **options: Any) -> None:
-    """Loss and accuracy of RUN, a run folder or a checkpoint file, on images that it has not seen.
+    """Loss and accuracy of RUN, a run folder, a plan's folder or a checkpoint file, on images that it has not seen.
 
     DATA is as for train; by default the data that the run was trained on. Its test images are taken, or else its
     validation images. Where there are neither: of the data that the run was trained on, the images that it held out; of
@@ -50,7 +50,7 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     from ..evaluation.choice import choose
     from ..evaluation.posteriors import fuse, posteriors
     from ..evaluation.scores import leaders, score
-    from ..train import Evaluation, Predictor
+    from ..train import Evaluation, Predictor, trained
 
     load = {name: options[name] for name in ("best", "device", "precision")}
     predictors = [Predictor.load(path, **load) for path in (run, *others)]
@@ -72,7 +72,7 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     if out is not None:
         from ..evaluation.report import write_outputs
 
-        folder = Path(run) if Path(run).is_dir() else None
+        folder = trained(run).path if Path(run).is_dir() else None
         write_outputs(Path(out), scored, folder, predictors[0], chosen.image)
     if form == "json":
         click.echo(json.dumps(values, ensure_ascii=False))

@@ -27,7 +27,7 @@ def _flags(function: Any) -> Any:
         if kind == "bool":
             known = ["on" if value else "off" for value in known]
         text = field.metadata["help"]
-        text += "" if field.default is None else f"  [default: {'; paper: '.join(str(value) for value in known)}]"
+        text += "" if field.default is None else f"  [default: {'; paper: '.join(str(value) or 'none' for value in known)}]"
         if kind == "bool":
             option = click.option(f"--{name}/--no-{name}", field.name, default=None, help=text)
         else:

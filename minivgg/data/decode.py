@@ -6,6 +6,7 @@ most twice; N is at most 50 million. The content decides, not the name: a PNG na
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ __all__ = ["FORMATS", "decode", "open_image", "orientation", "read_image"]
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MAX_PIXELS = 50_000_000
 _MAX_BYTES = 2**29  # of a file: 50 million pixels of 16-bit RGBA without compression take 400 MB
+_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # the filter of warnings that `_quiet` sets
 _ORIENTATION = 0x0112  # EXIF's tag
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF's tags
 
@@ -37,8 +39,8 @@ def open_image(path: str | Path) -> Iterator[Any]:
     from PIL import Image
 
     name = one_line(path)
-    with open_file(Path(path)) as (file, size), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata; what matters raises
+    _quiet()
+    with open_file(Path(path)) as (file, size):
         if size > _MAX_BYTES:
             raise DataError(f"{name}: {size:,} bytes are more than {_MAX_BYTES:,}, the most that is read of an image.")
         try:
@@ -88,6 +90,17 @@ def read_image(path: str | Path, channels: int, size: tuple[int, int]) -> Array:
     picture = Image.fromarray(image[..., 0] if channels == 1 else image)
     fitted = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+
+
+def _quiet() -> None:
+    """From now on Pillow's warnings are not shown: they are of odd metadata, and what matters raises.
+
+    `warnings.catch_warnings` would be neater, but exchanges a list of the whole process: two threads that decode at once would leave
+    each other's behind, and swallow everybody's warnings.
+    """
+    filters: Any = warnings.filters
+    if not filters or filters[0] != _PILLOW:
+        warnings.filterwarnings("ignore", module=_PILLOW[3].pattern)
 
 
 def _reason(error: Exception) -> str:

@@ -54,16 +54,18 @@ def scores(network: Dense, x: Any, pixels: int, most: int | None = None) -> Any:
     if count * height * width <= pixels:
         return network(x)
     axis, across = (2, width) if height >= width else (3, height)
-    cells, margin = x.shape[axis] // _CELL, math.ceil(halo(network) / _CELL)
-    own = max(1, pixels // (count * across * _CELL) - 2 * margin)
-    if own + 2 * margin >= cells:
-        own = cells  # bands would overlap so much that they save nothing
-    needed = count * across * min((own + 2 * margin) * _CELL, x.shape[axis])
+    length, margin = x.shape[axis], math.ceil(halo(network) / _CELL)
+    cells, rest = divmod(length, _CELL)  # the rest belongs to no cell, and yet to the last ones' surroundings
+    own = max(1, (pixels // (count * across) - rest) // _CELL - 2 * margin)
+    longest = (own + 2 * margin) * _CELL + rest
+    if longest >= length:
+        own, longest = cells, length
+    needed = count * across * longest
     if most is not None and needed > most:
         each = bytes_per_pixel(network)
         raise OutOfMemoryError(
             f"an image of {height}×{width} needs about {readable(needed * each)} in the dense {network.title} even in bands of "
-            f"{needed // (count * across)} pixels, but only {readable(most * each)} may be used. Lower --scales, or raise --memory."
+            f"{longest} pixels, but only {readable(most * each)} may be used. Lower --scales, or raise --memory."
         )
     parts = []
     for first in range(0, cells, own):

@@ -53,7 +53,7 @@ def features(
     most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
     pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))
     found: Array | None = None
-    for batch in batches(_views(dataset, sight, sides, flip), pixels):
+    for batch in batches(_views(dataset, names, sight, sides, flip), pixels):
         if early:
             _require_memory(batch.images, network, layer, most)
         maps = predictor.scores(
@@ -91,13 +91,15 @@ def features_of_parts(
     return FeatureFile(sets if len(sets) > 1 else {"": sets["train"]}, parts.train.classes, how)
 
 
-def _views(dataset: data.LabelledImages, sight: Sight, sides: Sequence[int], flip: bool) -> Iterator[tuple[int, View]]:
+def _views(
+    dataset: data.LabelledImages, names: tuple[str, ...], sight: Sight, sides: Sequence[int], flip: bool
+) -> Iterator[tuple[int, View]]:
     """(image's number · number of scales + scale's number, view), whose shares sum up to 1 at each scale."""
     least = None if sight.least is None else max(sight.least, *sides)
     for index in range(len(dataset)):
         image = dataset.read(np.array([index]), least)[0]
         for k, side in enumerate(sides):
-            for view in views(image, sight, "dense", [side], flip):
+            for view in views(image, sight, "dense", [side], flip, f"{dataset.name}/{names[index]}"):
                 yield index * len(sides) + k, view
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, nn
-from ..autograd import mode
+from .. import models, nn
 from ..autograd.core import Tensor
 from ..backend.arrays import Array, to_numpy
-from ..backend.precision import as_images
-from ..backend.precision import precision as in_precision
 from ..train import Predictor
+from .sight import Sight
+from .views import views
 
 __all__ = ["Silence", "filters", "silent_units", "spread"]
 
@@ -26,8 +25,9 @@ _MOST_FILTERS = 256
 @dataclass(frozen=True)
 class Silence:
     """Of the `units` channels (of a convolution) or units (of a fully connected layer) behind the ReLU `path`, `silent` are 0 at
-    every place of every image of a sample."""
+    every place of every image of a sample. `layer` is the paper's name of what the ReLU follows, such as conv1_1."""
 
+    layer: str
     path: str
     silent: int
     units: int
@@ -44,12 +44,12 @@ def spread(n: int, most: int) -> list[int]:
 
 
 def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: list[int]) -> list[Silence]:
-    """Run the images `sample` (image(k) uint8 (H, W, C)), prepared as for the centre protocol, and watch every ReLU.
+    """Run the images `sample` (image(k) uint8 (H, W, C)), seen as by the protocol "center", and watch every ReLU.
 
     A unit that is silent for all images may be dead: its gradient is 0 wherever its output is, so training no longer reaches
     it. With few images it may only be rare. The model's own layers run, one after the other, in evaluation mode.
     """
-    awake: dict[str, Any] = {}
+    sight, awake = Sight.of(predictor), dict[str, Any]()
     removals = []
     for path, module in predictor.model.named_modules():
         if isinstance(module, nn.ReLU):
@@ -57,12 +57,23 @@ def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: li
     try:
         size = min(_BATCH, predictor.config.micro_batch)
         for start in range(0, len(sample), size):
-            _forward(predictor, [image(k) for k in sample[start : start + size]])
+            seen = [view.image for k in sample[start : start + size] for view in views(image(k), sight, "center", [sight.middle], False)]
+            predictor.scores(sight.normalised(np.stack(seen)))
     finally:
         for remove in removals:
             remove()
-    counts = {path: to_numpy(alive) for path, alive in awake.items()}
-    return [Silence(path, int((~alive).sum()), len(alive)) for path, alive in counts.items()]
+    names, counts = _names(predictor), {path: to_numpy(alive) for path, alive in awake.items()}
+    return [Silence(names[path], path, int((~alive).sum()), len(alive)) for path, alive in counts.items()]
+
+
+def _names(predictor: Predictor) -> dict[str, str]:
+    """The path of each ReLU → the paper's name of the layer before it, whose last module is the ReLU's neighbour."""
+    found = {}
+    for layer, paths in models.blocks(predictor.config.model, predictor.config.head).items():
+        parent, dot, number = paths[-1].rpartition(".")
+        if dot:
+            found[f"{parent}.{int(number) + 1}"] = layer
+    return found
 
 
 def _watch(awake: dict[str, Any], path: str) -> Callable[..., None]:
@@ -72,15 +83,6 @@ def _watch(awake: dict[str, Any], path: str) -> Callable[..., None]:
         awake[path] = alive | awake[path] if path in awake else alive
 
     return note
-
-
-def _forward(predictor: Predictor, images: list[Array]) -> None:
-    prepared = predictor.transform(images, data.Draws(0, 0, np.arange(len(images)), training=False))
-    batches = [image[None] for image in prepared] if isinstance(prepared, list) else [prepared]
-    with predictor.device.use(), mode.no_grad(), in_precision(predictor.precision):
-        for batch in batches:
-            x = np.ascontiguousarray(batch, np.float32).transpose(0, 3, 1, 2)
-            predictor.model(Tensor(as_images(predictor.device, x)))
 
 
 def filters(model: nn.Module) -> Array | None:

@@ -89,11 +89,8 @@ def _views(
     least = None if sight.least is None else max(sight.least, *sides)
     for index in range(len(dataset)):
         image = dataset.read(np.array([index]), least)[0]
-        try:
-            for view in views(image, sight, protocol, sides, flip):
-                yield index, view
-        except DataError as error:
-            raise DataError(f"{dataset.name}/{names[index]}: {error}") from None
+        for view in views(image, sight, protocol, sides, flip, f"{dataset.name}/{names[index]}"):
+            yield index, view
 
 
 def _softmax(predictor: Predictor, network: models.Dense, sight: Sight, batch: ViewBatch, pixels: int, most: int) -> Array:

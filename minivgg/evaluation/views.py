@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..backend.arrays import Array
+from ..errors import DataError
 from .sight import Sight
 
 __all__ = ["PROTOCOLS", "View", "grid", "views"]
@@ -36,16 +37,20 @@ def grid(length: int, size: int) -> list[int]:
     return [(2 * i * (length - size) + _GRID - 1) // (2 * (_GRID - 1)) for i in range(_GRID)]
 
 
-def views(image: Array, sight: Sight, protocol: str, scales: Sequence[int], flip: bool) -> Iterator[View]:
+def views(image: Array, sight: Sight, protocol: str, scales: Sequence[int], flip: bool, name: str = "the image") -> Iterator[View]:
     """The views of a decoded image, uint8 (H, W, C), whose shares sum up to 1.
 
     center      the crop at the centre              multi-crop  5×5 crops, in a regular grid
     dense       the whole image                     both        half dense, half multi-crop
     Crops at the same place, of which there are some where the image is hardly larger than the crop, are one view with their
-    joint share. `scales` are the shortest sides that the image is rescaled to.
+    joint share. `scales` are the shortest sides that the image is rescaled to. Raises DataError, with `name`, for a strip that would
+    have more than 50 million pixels then.
     """
     for side in scales:
-        scaled = sight.at(image, side)
+        try:
+            scaled = sight.at(image, side)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
         for picture, share, whole in _pieces(scaled, sight.size, protocol):
             share /= len(scales) * (2 if flip else 1)
             yield View(picture, share, whole)

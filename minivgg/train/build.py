@@ -53,7 +53,8 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
     config.init_from is not read again. Raises ConfigError, DataError, ShapeError, DeviceError or CheckpointError for what does not fit.
     """
     if config.scales:
-        raise ConfigError(f'scales = "{config.scales}" is a plan of several runs, where one is wanted. Name its scale: --scale 256.')
+        first = config.scales.split(",")[0]
+        raise ConfigError(f'scales = "{config.scales}" is a plan of several runs, where one is wanted. Name its scale: --scale {first}.')
     device = Device(config.device)
     check(config.precision, device)
     allowed(device, config.gpu_memory)

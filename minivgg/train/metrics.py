@@ -24,8 +24,8 @@ class Metrics:
     """The two files of a run folder. Each new row replaces both files in one step, so that a kill never leaves half a line.
 
     A row has the columns of metrics.csv (accuracies in 0..1, `lr` of the epoch's last step, `seconds` of training since the start), and
-    `waiting`, the share of an epoch's time in 0..1 that its loop waited for batches. With loss scaling it has `loss_scale` and
-    `skipped` too, the updates left out so far, and the last one the test set's results: only metrics.jsonl shows these and `waiting`.
+    `waiting`, the share of the epoch's time, in 0..1, that its loop waited for batches. With loss scaling it has `loss_scale` and
+    `skipped` too, the updates left out so far, and the last one the test set's results. metrics.csv shows its columns only.
     """
 
     def __init__(self, folder: Path) -> None:

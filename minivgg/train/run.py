@@ -55,7 +55,6 @@ def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = No
     if folder is None:
         folder = RunFolder.create(job.config, job.classes)
     else:
-        folder.path.mkdir(exist_ok=True)
         folder.begin(job.config, job.classes)
     try:
         observer.message(f"run folder {folder.path}")

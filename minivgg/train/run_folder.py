@@ -49,9 +49,13 @@ class RunFolder:
         return folder
 
     def begin(self, config: TrainConfig, classes: tuple[str, ...]) -> None:
-        """Lock the folder, which may be empty or what a kill left of this method, and write config.toml, classes.json and env.json."""
+        """Lock the folder, which may be missing, empty or what a kill left of this method, and write config.toml, classes.json and
+        env.json. Raises StorageError if it cannot be made."""
+        try:
+            self.last.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path}: {_unmade(error)}") from None
         self.lock()
-        self.last.parent.mkdir(exist_ok=True)
         write_atomically(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         self.note_environment(config.device)
         write_atomically(self.path / "config.toml", config_toml(config))  # the last one: a folder that has it is complete
@@ -130,7 +134,11 @@ def new_folder(out: str, name: str) -> Path:
             if not Path(out).is_dir():
                 raise StorageError(f"{out} is a file, so no run folder can be made in it. Choose another --out.") from None
         except OSError as error:
-            raise StorageError(f"{path}: cannot be made ({error.strerror or error}). Check the folder and its permissions.") from None
+            raise StorageError(f"{path}: {_unmade(error)}") from None
+
+
+def _unmade(error: OSError) -> str:
+    return f"cannot be made ({error.strerror or error}). Check the folder and its permissions."
 
 
 def newest(config: TrainConfig, name: str, file: str) -> Path | None:

@@ -95,6 +95,37 @@ def test_images_without_a_test_part_are_refused_before_anything_is_trained(tmp_p
     assert "has no test images" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
+def test_networks_are_trained_once_and_tested_by_every_protocol(tmp_path, capsys):
+    """On 24 images: B begins with net A's weights; a second call finds the runs finished, and says the same of them."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (24, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images, y_train=np.arange(24) % 2, x_test=images[:3], y_test=np.arange(3) % 2)
+    arguments = [
+        "--models",
+        "A,B",
+        "--epochs",
+        "1",
+        "--width",
+        "0.02",
+        "--data",
+        str(tmp_path / "images.npz"),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    assert run(paper_table.main, arguments) == 0
+    first = [text for text in capsys.readouterr().out.splitlines() if text.startswith("| ")]
+    runs = sorted(path.parent.relative_to(tmp_path / "runs") for path in (tmp_path / "runs").glob("*/*/metrics.jsonl"))
+    assert [path.name for path in runs] == [
+        f"{k}_{net}_{scale}" for net in ("vgg11", "vgg13") for k, scale in enumerate(("37", "55", "37-73"), 1)
+    ]
+    config = (tmp_path / "runs" / runs[3] / "config.toml").read_text()
+    assert f'init_from = "{tmp_path / "runs" / runs[0]}"' in config
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file() and path.name != "lock"}
+    assert run(paper_table.main, arguments) == 0
+    assert [text for text in capsys.readouterr().out.splitlines() if text.startswith("| ")] == first
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path):
     """Appended first; between two others afterwards; twice the same is once."""
     page = tmp_path / "docs" / "page.md"

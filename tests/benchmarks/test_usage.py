@@ -12,13 +12,14 @@ import pytest
 
 import data_wait
 import inference
+import loader
 import ops
 import peers
 import report
 import train_step
 from measuring.command import run
 
-SCRIPTS = {script.__name__: script for script in (train_step, inference, ops, data_wait, report)}
+SCRIPTS = {script.__name__: script for script in (train_step, inference, ops, data_wait, loader, report)}
 
 
 def failed(capsys, script, arguments):
@@ -53,6 +54,8 @@ def failed(capsys, script, arguments):
         ("ops", "--against none --steps 0", "--steps must be"),
         ("data_wait", "--workers one", 'but is "one"'),
         ("data_wait", "--batch-size 0", "--batch-size must be"),
+        ("loader", "--workers 1,two", 'but is "1,two"'),
+        ("loader", "--photos 1", "--photos must be a whole number ≥ 2"),
         ("report", "--row 7", "--row must be 1 to 6, but is 7"),
         ("report", "--row x", "invalid int value"),
     ],

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,47 @@ def test_a_path_of_no_file_system_is_refused() -> None:
         with pytest.raises(DataError, match=r"not a path|cannot be read") as caught:
             decode(path, 3)
         assert re.search(r"\n", str(caught.value)) is None
+
+
+def test_threads_that_decode_leave_warnings_alone(tmp_path: Path) -> None:
+    """Pillow's warning of a damaged EXIF is not heard even where warnings are errors; every other one is, while threads decode and
+    afterwards."""
+    exif = encoded(picture(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")  # five entries are promised, none is there
+    (tmp_path / "a.jpg").write_bytes(exif)
+    (tmp_path / "b.png").write_bytes(encoded(picture(), "PNG"))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(decode, tmp_path / name, 3) for name in ("a.jpg", "b.png") * 50]
+        with pytest.warns(UserWarning, match="ours"):
+            warnings.warn("ours", stacklevel=1)
+        assert {future.result().shape for future in waiting} == {(24, 32, 3)}
+    with pytest.warns(UserWarning, match="ours"):
+        warnings.warn("ours", stacklevel=1)
+    with pytest.raises(UserWarning, match="ours"):
+        warnings.warn("ours", stacklevel=1)
+
+
+def test_damage_anywhere_is_an_image_or_a_refusal(tmp_path: Path) -> None:
+    """150 files with some bytes changed, taken out or put in: an array of the promised kind, or a DataError of one line, and the same
+    verdict in grey at an eighth of the size."""
+    rng = np.random.default_rng(0)
+    wholes = [encoded(picture(), name) for name in ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP")]
+    verdicts = set()
+    for number in range(150):
+        content = bytearray(wholes[number % len(wholes)])
+        for place in rng.integers(0, len(content) if number % 2 else 60, 3).tolist():
+            content[place : place + int(rng.integers(0, 5))] = rng.bytes(int(rng.integers(0, 5)))
+        (tmp_path / "damaged").write_bytes(content)
+        reasons = [_refusal(tmp_path / "damaged", channels, least) for channels, least in ((3, None), (1, 1))]
+        assert (reasons[0] == "") == (reasons[1] == "") and "\n" not in reasons[0] + reasons[1]
+        verdicts.add(reasons[0] == "")
+    assert verdicts == {True, False}
+
+
+def _refusal(path: Path, channels: int, least: int | None) -> str:
+    """Why the file is refused; empty if it is read."""
+    try:
+        image = decode(path, channels, least)
+    except DataError as error:
+        return str(error)
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == channels and image.size
+    return ""

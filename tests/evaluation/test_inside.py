@@ -26,23 +26,24 @@ def test_silent_units_are_those_of_layers_run_one_by_one(name: str, head: str) -
 
     x = np.stack([np.pad(noise(k)[:, :, 0], 2) for k in range(20)])[:, None]  # (20, 1, 32, 32)
     y, expected = Tensor(((x / 255 - 0.5) / 0.25).astype(np.float32)), []
+    names = iter(["conv1_1", "conv2_1", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1", "conv5_2", "fc6", "fc7"])
     head_layers = [] if head == "linear" else [(f"classifier.{i}", layer) for i, layer in enumerate(network.model.classifier)]
     with mode.no_grad():
         for path, layer in [(f"features.{i}", layer) for i, layer in enumerate(network.model.features)] + head_layers:
             y = layer(y if path.startswith("features") else y.reshape((20, -1)))
             if type(layer).__name__ == "ReLU":
                 outputs = np.moveaxis(y.data, 1, 0).reshape(y.shape[1], -1)
-                expected.append(Silence(path, sum(not (unit > 0).any() for unit in outputs), len(outputs)))
+                expected.append(Silence(next(names), path, sum(not (unit > 0).any() for unit in outputs), len(outputs)))
     assert found == expected
     assert found[0].silent >= 2 and found[0].units == 4 and found[0].share == found[0].silent / 4
     assert not any(vars(module).get("_hooks") for _, module in network.model.named_modules())
 
 
 def test_images_of_several_sizes_are_watched_too() -> None:
-    """A list of images, each of its own size, goes through the run's own preprocessing."""
+    """Each of its own size, larger or smaller than those of training: rescaled and cut as an evaluation does."""
 
     def image(k: int) -> np.ndarray:
-        return np.random.default_rng(k).integers(0, 256, (30 + k, 40, 1), dtype=np.uint8)
+        return np.random.default_rng(k).integers(0, 256, (20 + 9 * k, 40, 1), dtype=np.uint8)
 
     assert len(silent_units(predictor(), image, [0, 1, 2])) == 10
 

@@ -108,7 +108,9 @@ def test_the_page_holds_the_figures_and_pictures(written: Path) -> None:
     assert filters.size == (3 * 3 + 2, 2 * 3 + 1)  # 4 filters of 3×3, three in a row, a pixel between them
     surest = max(np.flatnonzero(scored.probabilities.argmax(1) != scored.labels), key=lambda k: scored.probabilities[k].max())
     assert np.array_equal(np.asarray(small[0]), noise(surest)[:, :, 0])
-    assert all(f"features.{k}" in reader.text for k in (1, 4, 7, 9, 12, 14, 17, 19)) and "classifier.1" in reader.text
+    assert (
+        all(f" conv{name} " in reader.text for name in ("1_1", "2_1", "3_1", "3_2", "4_1", "4_2", "5_1", "5_2")) and " fc7 " in reader.text
+    )
 
 
 def test_equal_results_are_equal_bytes(written: Path, run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from minivgg import models
+from minivgg.cli import run
 from minivgg.errors import CheckpointError, ConfigError
 from minivgg.train import (
     Interrupted,
@@ -334,3 +335,41 @@ def test_a_run_that_no_longer_improves_ends_early(config):
     assert resumed.test == again.test == result.test and again.rows == resumed.rows
     assert (resumed.folder / "checkpoints/last.safetensors").read_bytes() == (result.folder / "checkpoints/last.safetensors").read_bytes()
     assert "3 epochs of at most 50 are done, and the last 1 brought no better validation accuracy" in told.messages[-1]
+
+
+# ---- the command
+
+
+def test_the_command_shows_the_defaults_of_both_recipes(capsys):
+    """In the help of a flag whose default the paper's recipe changes, and only there."""
+    assert run(["train", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for shown in ("[default: 0.1; paper: 0.01]", "[default: on; paper: off]", "[default: none; paper: 256,384,256-512]", "[default: 0.9]"):
+        assert shown in text
+
+
+def test_the_command_goes_on_with_a_plan(whole, capsys):
+    """A finished one: the plan is shown, nothing is trained, and the last stage's result is on stdout."""
+    folder, result, _ = whole
+    assert run(["train", "--resume", str(folder), "--workers", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1] == f"test accuracy {result.test}" and "stage 1 of 3, 1_vgg11_32, is finished" in err
+    assert run(["evaluate", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"test accuracy {result.test}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale", "37", "--scales", "37,55"], 'scale is for one run and scales for a plan of several, but they are "37" and "37,55"'),
+        (["--scales", "28,55", "--image-size", "32"], "a crop needs 32×32"),
+        (["--scale", "256", "--init-from", "nowhere"], "nowhere: cannot be read"),
+        (["--model", "vgg17"], "did you mean vgg1"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, tmp_path, capsys):
+    """Before anything is written."""
+    out = tmp_path / "runs"
+    code = run(["train", "--recipe", "paper", "--width", "0.01", "--out", str(out), *arguments])
+    err = capsys.readouterr().err
+    assert code in (2, 4) and message in err and "Traceback" not in err and not out.exists()

@@ -95,7 +95,8 @@ def test_metrics_have_the_promised_columns(config):
     )
     lines = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == ["1", "2"] and [row["step"] for row in rows] == ["6", "12"]
-    assert all(set(COLUMNS) == set(lines[0]) for _ in rows) and lines[1]["test_count"] == 30
+    assert set(lines[0]) == {*COLUMNS, "waiting"} and lines[1]["test_count"] == 30
+    assert set(rows[0]) == set(COLUMNS) and all(0 <= line["waiting"] <= 1 for line in lines)
     for row, line in zip(rows, lines, strict=True):
         assert float(row["val_accuracy"]) == pytest.approx(line["val_accuracy"], abs=1e-6) and 0 <= line["val_accuracy"] <= 1
 
