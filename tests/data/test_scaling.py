@@ -98,7 +98,9 @@ def test_evaluation_takes_the_middle_scale():
 
 def test_the_papers_crop_of_images_of_any_size():
     """Rescale, then crop: one array, and every crop is a window of its rescaled image, to two grey levels."""
-    images = [RNG.integers(0, 256, shape, dtype=np.uint8) for shape in ((40, 30, 3), (33, 70, 3), (24, 24, 3))]
+    images = [
+        rescale(RNG.integers(60, 200, shape, dtype=np.uint8), side) for shape, side in (((8, 6, 3), 30), ((5, 11, 3), 33), ((6, 6, 3), 24))
+    ]
     out = Compose((Rescale(24, 48), Crop(24)))(images, draws(3))
     assert out.shape == (3, 24, 24, 3)
     for crop, whole in zip(out, Rescale(24, 48)(images, draws(3)), strict=True):
