@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import StorageError
 from ..files import write_atomically
+from .axes import principal_axes
 from .folder import ImageFolder
 from .images import LabelledImages
 from .statistics import Sums, sums
@@ -30,8 +30,7 @@ class Colours:
     """The colours of a dataset with C channels, in units of 0..1. `str` is a line about them in grey levels of 255.
 
     `mean`, `std` (C,) of each channel; `values` (C,) the eigenvalues of the covariance, the largest first; `vectors` (C, C) its
-    eigenvectors of length 1, one a row. An eigenvector's sign is free: its first component of at least half the largest
-    magnitude is positive. `images` were read of `total`.
+    eigenvectors of length 1, one a row (see `principal_axes`). `images` were read of `total`.
     """
 
     mean: tuple[float, ...]
@@ -44,16 +43,11 @@ class Colours:
     @classmethod
     def of(cls, found: Sums) -> Colours:
         """The colours that `found` tells."""
-        values, columns = np.linalg.eigh(np.array(found.covariance))  # the smallest first
-        vectors = []
-        for vector in columns.T[::-1]:
-            first = vector[np.abs(vector) >= np.abs(vector).max() / 2][0]
-            vectors.append(tuple((vector * np.sign(first)).tolist()))
-        return cls(found.mean, found.std, tuple(values[::-1].clip(0).tolist()), tuple(vectors), found.images, found.total)
+        return cls(found.mean, found.std, *principal_axes(found.covariance), found.images, found.total)
 
     def __str__(self) -> str:
         mean, std, axes = (
-            " ".join(f"{255 * value:.1f}" for value in values) for values in (self.mean, self.std, np.sqrt(self.values).tolist())
+            " ".join(f"{255 * value:.1f}" for value in values) for values in (self.mean, self.std, map(math.sqrt, self.values))
         )
         some = "" if self.images == self.total else f" (from {self.images:,} of {self.total:,} images)"
         return f"mean {mean}, deviation {std}, along the principal axes {axes}, in grey levels of 255{some}"

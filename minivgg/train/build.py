@@ -10,7 +10,7 @@ from .. import data, models, optim
 from ..backend.device import Device
 from ..backend.pool import allowed
 from ..backend.precision import check
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 from .config import TrainConfig
 from .first_weights import take_weights
 from .preprocessing import preprocessing
@@ -60,7 +60,6 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
     allowed(device, config.gpu_memory)
     config = dataclasses.replace(config.with_absolute_paths(), device=str(device))
     whole, fit, held, test = sources(config)
-    _require_learnable(whole, test, config.data or whole.name)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
     model = build_model(config, len(whole.classes), whole.shape[2])
@@ -81,16 +80,6 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
         scaling=LossScale(device) if config.precision == "fp16" else None,
         taken=taken,
     )
-
-
-def _require_learnable(train: data.LabelledImages, test: data.LabelledImages | None, place: str) -> None:
-    """Raise DataError for fewer than two classes among the training labels, or test labels that training never shows."""
-    seen = {*train.labels.tolist()}
-    if len(seen) < 2:
-        raise DataError(f"{place}: all {len(train):,} labels are {train.classes[train.labels[0]]}: there is nothing to tell apart.")
-    unseen = sorted({*test.labels.tolist()} - seen) if test is not None else []
-    if unseen:
-        raise DataError(f"{place}: class {train.classes[unseen[0]]} is among the test labels, but no training image has it.")
 
 
 def evaluation_loader(dataset: data.LabelledImages, batch_size: int, transform: data.Transform, workers: int) -> data.Loader:

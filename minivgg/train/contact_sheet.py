@@ -6,6 +6,7 @@ cut to them. Small images are enlarged by a whole factor, each pixel a square.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from dataclasses import dataclass
@@ -32,9 +33,12 @@ _MOST = 2**26  # pixels of a sheet
 def contact_sheet(config: TrainConfig, count: int = 32, epoch: int = 0, evaluation: bool = False) -> tuple[bytes, str]:
     """(a PNG file, what was done to the images) of the first `count` images of an epoch, in training's order, with their classes below.
 
-    evaluation: the first validation images, prepared without randomness. Mixup, which is computed in the step, is not shown. Raises
-    ConfigError, DataError or ShapeError as training would, and ConfigError for a sheet of more than 67 million pixels.
+    evaluation: the first validation images, prepared without randomness. Of a plan of several runs it is the first one's scale. Mixup,
+    which is computed in the step, is not shown. Raises ConfigError, DataError or ShapeError as training would, and ConfigError
+    for a sheet of more than 67 million pixels.
     """
+    if config.scales:
+        config = dataclasses.replace(config, scale=config.scales.split(",")[0], scales="")
     layout = _Layout(count, config.image_size)
     _, fit, held, _ = sources(config)
     transform = preprocessing(config, fit)

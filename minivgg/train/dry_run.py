@@ -16,6 +16,7 @@ from .config import TrainConfig
 from .gradients import gradients
 from .memory import explain_out_of_memory
 from .plan import plan_table, stages
+from .preprocessing import describe
 from .scaling import unscale
 from .unchanged import unchanged
 
@@ -60,6 +61,7 @@ def _tried(job: Job) -> str:
             str(models.summary(job.model, (1, *job.train.image_shape))),
             "",
             f"images    {len(job.train.dataset):,} to train, {len(job.val.dataset):,} to validate, {test}; {len(job.classes)} classes",
+            f"prepared  {describe(job.transform)}",
             f"steps     {most}{job.steps:,}: {job.config.epochs} epochs of {len(job.train)} batches of {batches}, on {place}",
             f"rate      {config.schedule}, {job.schedule.lr(0):.4g} in the first step, at most {config.lr:.4g}",
             f"one step  loss {value:.4f}, gradient norm {norm:.4g}, {seconds:.2f} s; all steps about {seconds * job.steps:.0f} s",

@@ -14,6 +14,7 @@ from .evaluate import Evaluation
 from .loop import Trainer
 from .metrics import Metrics
 from .observer import Observer
+from .preprocessing import describe
 from .progress import Progress
 from .run_folder import RunFolder, versions
 from .snapshot import restore
@@ -57,6 +58,7 @@ def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = No
         folder.begin(job.config, job.classes)
     try:
         observer.message(f"run folder {folder.path}")
+        observer.message(f"images: {describe(job.transform)}")
         if job.taken:
             observer.message(job.taken)
         metrics = Metrics(folder.path)

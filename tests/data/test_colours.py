@@ -13,6 +13,7 @@ from PIL import Image
 
 from minivgg import data
 from minivgg.data import Colours, ColourShift, Dataset, Draws, colours, statistics
+from minivgg.data.axes import principal_axes
 from minivgg.data.statistics import sums
 from minivgg.errors import ConfigError, DataError
 
@@ -62,6 +63,20 @@ def test_the_axes_are_numpys():
     assert (found.mean, found.std) == statistics(dataset(images))
     rebuilt = np.array(found.vectors).T @ np.diag(found.values) @ np.array(found.vectors)
     assert np.abs(rebuilt - np.cov(pixels.T, bias=True)).max() < 1e-14
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_jacobis_rotations_find_numpys_axes(count):
+    """Random positive matrices, some of them singular or diagonal: eigenvalues to 1e-14 of the largest, A = VᵀΛV, V orthogonal."""
+    for k in range(20):
+        half = RNG.standard_normal((count, count)) * (np.arange(count) < count - k % 2)
+        matrix = half @ half.T if k % 5 else np.diag(RNG.random(count))
+        values, vectors = map(np.array, principal_axes(matrix))
+        scale = np.abs(matrix).max()
+        assert np.abs(values - np.linalg.eigvalsh(matrix)[::-1]).max() <= 1e-14 * count * scale
+        assert np.abs(vectors.T @ np.diag(values) @ vectors - matrix).max() <= 1e-14 * count * scale
+        assert np.abs(vectors @ vectors.T - np.eye(count)).max() < 1e-14
+        assert (np.diff(values) <= 0).all() and values[-1] >= 0
 
 
 def test_an_axis_points_where_its_first_large_component_is_positive():
