@@ -153,7 +153,8 @@ def test_a_dead_worker_names_its_files(photos):
 
 
 SCRIPT = """
-    import sys, os, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     sys.path.insert(0, {package!r})
     from minivgg.data import Compose, Crop, Loader, Normalise, Rescale, parts
     transform = Compose((Rescale(16, 24), Crop(12), Normalise((.5,) * 3, (.25,) * 3)))
