@@ -21,7 +21,7 @@ def photo(height, width, channels=3, seed=0):
 @pytest.mark.parametrize(("low", "high"), [(32, 64), (40, 40), (48, 48)])
 def test_it_is_the_crop_of_the_rescaled_image(low, high, training):
     """Sides, places and draws are those of the two steps; what is rounded in another order may be a grey level off, rarely two.
-    Where nothing is scaled (48 of 48) all are equal."""
+    Where nothing is scaled (48 of 48) all are equal, and in evaluation."""
     images = [photo(48, 61, seed=1), photo(75, 48, seed=2), photo(200, 160, seed=3), photo(48, 48, seed=4)]
     draws = Draws(0, 1, np.array([7, 3, 9, 1]), training)
     scale, crop = Rescale(low, high), Crop((30, 32))
@@ -32,7 +32,7 @@ def test_it_is_the_crop_of_the_rescaled_image(low, high, training):
         expected = crop(rescale(images[k], side)[None], one)[0].astype(int)
         off = np.abs(found[k] - expected)
         assert off.max() <= 2 and off.mean() < 0.4 and (off > 1).mean() < 0.001
-        assert not off.any() or side != min(images[k].shape[:2])
+        assert not off.any() or (training and side != min(images[k].shape[:2]))
 
 
 def test_arrays_and_grey_images_are_cut_alike():

@@ -46,7 +46,7 @@ class Compose(Transform):
         while numbered:
             step, own = numbered.popleft()
             crop = numbered[0][0] if numbered else None
-            if isinstance(step, Rescale) and isinstance(crop, Crop) and not crop.padding:
+            if own.training and isinstance(step, Rescale) and isinstance(crop, Crop) and not crop.padding:
                 images = rescaled_crop(step, crop, images, own, numbered.popleft()[1])
             else:
                 images = step(images, own)
