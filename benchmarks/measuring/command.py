@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from minivgg.errors import ConfigError, MinivggError
+from minivgg.train import Interrupted
 
 __all__ = ["Parser", "at_least", "run"]
 
@@ -41,6 +42,9 @@ def run(main: Callable[[Sequence[str]], None], arguments: Sequence[str] | None =
         return error.exit_code
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Interrupted as error:  # while training
+        print(error, file=sys.stderr)
+        return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

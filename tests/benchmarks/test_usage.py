@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ import peers
 import report
 import train_step
 from measuring.command import run
+from minivgg.train import Interrupted
 
 SCRIPTS = {script.__name__: script for script in (train_step, inference, ops, data_wait, loader, report)}
 
@@ -79,6 +81,17 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait() == 0
     process.stderr.close()
+
+
+def test_a_signal_during_training_is_a_line_and_its_code(capsys):
+    """Ctrl-C is 130, SIGTERM 143, as with minivgg train."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+
+        def stopped(arguments, number=number):
+            raise Interrupted(number, "all is saved")
+
+        assert run(stopped, []) == 128 + number
+        assert capsys.readouterr().err == f"stopped by {number.name}: all is saved\n"
 
 
 def test_peers_are_taken_once_and_none_is_nobody():
