@@ -12,8 +12,11 @@ from ..errors import ShapeError
 from .draws import Draws
 from .images import LabelledImages
 from .transforms import Transform
+from .transforms.base import Images, joined
 
 __all__ = ["Preparation"]
+
+_FILES = 8  # that are decoded before they are transformed: draws cost less for several at once
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,23 @@ class Preparation:
 
     def transformed(self, images: LabelledImages, positions: Array, draws: Draws) -> Array:
         """The same with given draws. Raises ShapeError where the transform leaves no batch of images of one size."""
-        out = self.transform(images.read(positions, self.transform.least), draws)
+        out = self._files(images, positions, draws) if images.shape[0] is None else self._few(images, positions, draws)
         if isinstance(out, list):
             sizes = " and ".join(sorted({f"{image.shape[0]}×{image.shape[1]}" for image in out})[:2])
             raise ShapeError(f"{self.transform} left images of {sizes}, but a batch has one size. Add Crop(size).")
         if out.ndim != 4 or len(out) != len(positions):
             raise ShapeError(f"{self.transform} made {out.shape} of {len(positions)} images, expected (B, H, W, C).")
         return as_nchw(np.ascontiguousarray(out, np.float32))
+
+    def _files(self, images: LabelledImages, positions: Array, draws: Draws) -> Images:
+        """Some files after the other, so that a batch of large images is never in memory as they are."""
+        out: list[Array] = []
+        for start in range(0, len(positions), _FILES):
+            out.extend(self._few(images, positions[start : start + _FILES], draws.of(start, _FILES)))
+        return joined(out)
+
+    def _few(self, images: LabelledImages, positions: Array, draws: Draws) -> Images:
+        return self.transform(images.read(positions, self.transform.least), draws)
 
     def _culprit(self, images: LabelledImages, positions: Array, epoch: int, indices: Array) -> str:
         """The sample that fails on its own: its draws are the same in a batch of one."""
