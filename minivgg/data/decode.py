@@ -116,7 +116,7 @@ def _quiet_libtiff() -> None:
     from PIL import Image
 
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
 def _reason(error: Exception) -> str:

@@ -48,9 +48,9 @@ class Draws:
         """The same draws for the transform that is the `occurrence`-th of its kind, so that two do not draw alike."""
         return replace(self, occurrence=occurrence)
 
-    def of(self, position: int) -> Draws:
-        """The draws of the batch's sample at `position` alone."""
-        return replace(self, indices=self.indices[position : position + 1])
+    def of(self, position: int, count: int = 1) -> Draws:
+        """The draws of the batch's sample at `position` alone, or of `count` from there on."""
+        return replace(self, indices=self.indices[position : position + count])
 
 
 def _rows(generator: np.random.Generator, indices: Array, count: int) -> Array:

@@ -14,9 +14,11 @@ from .draws import Draws
 from .folder import ImageFolder
 from .images import LabelledImages
 from .transforms import Transform
-from .transforms.base import Images
+from .transforms.base import Images, joined
 
 __all__ = ["Preparation"]
+
+_FILES = 8  # that are decoded before they are transformed: draws cost less for several at once
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,27 @@ class Preparation:
     def transformed(self, images: LabelledImages, positions: Array, draws: Draws) -> Array:
         """The same with given draws. Raises ShapeError where the transform leaves no batch of images of one size; DataError, which names
         the image in one line, for a file that is no sound image or one that the transform cannot take."""
-        pixels = images.read(positions, self.transform.least)
-        try:
-            out = self.transform(pixels, draws)
-        except DataError as error:
-            raise self._named(error, images, positions, pixels, draws) from None
+        out = self._files(images, positions, draws) if images.shape[0] is None else self._few(images, positions, draws)
         if isinstance(out, list):
             sizes = " and ".join(sorted({f"{image.shape[0]}×{image.shape[1]}" for image in out})[:2])
             raise ShapeError(f"{self.transform} left images of {sizes}, but a batch has one size. Add Crop(size).")
         if out.ndim != 4 or len(out) != len(positions):
             raise ShapeError(f"{self.transform} made {out.shape} of {len(positions)} images, expected (B, H, W, C).")
         return as_nchw(np.ascontiguousarray(out, np.float32))
+
+    def _files(self, images: LabelledImages, positions: Array, draws: Draws) -> Images:
+        """Some files after the other, so that a batch of large images is never in memory as they are."""
+        out: list[Array] = []
+        for start in range(0, len(positions), _FILES):
+            out.extend(self._few(images, positions[start : start + _FILES], draws.of(start, _FILES)))
+        return joined(out)
+
+    def _few(self, images: LabelledImages, positions: Array, draws: Draws) -> Images:
+        pixels = images.read(positions, self.transform.least)
+        try:
+            return self.transform(pixels, draws)
+        except DataError as error:
+            raise self._named(error, images, positions, pixels, draws) from None
 
     def _named(self, error: DataError, images: LabelledImages, positions: Array, pixels: Images, draws: Draws) -> DataError:
         """The error of the transform with the first image that it cannot take; as it is if the batch is at fault."""

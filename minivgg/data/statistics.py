@@ -13,7 +13,8 @@ from .images import LabelledImages
 __all__ = ["Sums", "statistics", "sums"]
 
 _LEAST = 64  # pixels of the shortest side: enough of an image to count its colours
-_BLOCK = 64  # images read at a time
+_BLOCK = 64  # images in memory that are counted at a time, and
+_PIXELS = 1 << 20  # pixels, as float64: a photograph is counted in parts
 _MOST = 20_000  # image files that are decoded for it
 
 
@@ -58,13 +59,16 @@ def sums(dataset: LabelledImages) -> Sums:
     every = math.ceil(len(dataset) / _MOST) if dataset.shape[0] is None else 1
     chosen = np.arange(0, len(dataset), every)
     count, totals, products = 0, np.zeros(channels, object), np.zeros((channels, channels), object)
-    for begin in range(0, len(chosen), _BLOCK):
-        images = dataset.read(chosen[begin : begin + _BLOCK], _LEAST)
+    together = 1 if dataset.shape[0] is None else _BLOCK  # a file's image may be large
+    for begin in range(0, len(chosen), together):
+        images = dataset.read(chosen[begin : begin + together], _LEAST)
         for block in images if isinstance(images, list) else [images]:
-            pixels = block.reshape(-1, channels).astype(np.float64)  # whole numbers: float64 adds them exactly up to 2⁵³
-            count += len(pixels)
-            totals += _whole(pixels.sum(axis=0))
-            products += _whole(pixels.T @ pixels)
+            whole = block.reshape(-1, channels)
+            for start in range(0, len(whole), _PIXELS):
+                pixels = whole[start : start + _PIXELS].astype(np.float64)  # whole numbers: float64 adds them exactly up to 2⁵³
+                count += len(pixels)
+                totals += _whole(pixels.sum(axis=0))
+                products += _whole(pixels.T @ pixels)
     return Sums(count, tuple(totals), tuple(map(tuple, products)), len(chosen), len(dataset))
 
 

@@ -11,11 +11,12 @@ import math
 from typing import Any
 
 from .. import nn, ops
+from ..backend.limits import memory_limit
 from ..errors import OutOfMemoryError
 from ..models import Dense
-from ..train import readable
+from ..train import Predictor, readable
 
-__all__ = ["bytes_per_pixel", "halo", "scores"]
+__all__ = ["bytes_per_pixel", "halo", "room", "scores"]
 
 _CELL = 32  # pixels: five halvings
 _WORKSPACES = 2.0  # a layer's kernels need up to as much again as its input and output
@@ -43,6 +44,18 @@ def bytes_per_pixel(network: Dense) -> int:
             channels = layer.out_channels
         peak = max(peak, before + share * channels)
     return math.ceil(4 * _WORKSPACES * peak)
+
+
+def room(predictor: Predictor, network: Dense, memory: int | None) -> tuple[int, int]:
+    """(pixels that may go through the features of `network` at once, the most that there is memory for).
+
+    `memory` in bytes, None for half of what is free where the predictor computes. No more go through than in a step of training.
+    """
+    if memory is None:
+        used, total = (0, memory_limit().free) if predictor.device.kind == "cpu" else predictor.device.memory()
+        memory = (total - used) // 2
+    most = memory // bytes_per_pixel(network)
+    return max(1, min(predictor.config.micro_batch * predictor.config.image_size**2, most)), most
 
 
 def scores(network: Dense, x: Any, pixels: int, most: int | None = None) -> Any:

@@ -8,22 +8,21 @@ Q, or the scales' vectors are stacked, so that a classifier can weigh them. The 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .. import data, models
 from ..backend.arrays import Array, to_numpy
-from ..errors import NumericalError, OutOfMemoryError
-from ..train import Predictor
-from .bands import bytes_per_pixel, scores
-from .batches import batches
+from ..errors import OutOfMemoryError
+from ..train import Predictor, readable
+from .averaging import averaged, image_names
+from .bands import bytes_per_pixel, room, scores
+from .batches import ViewBatch
 from .feature_file import FeatureFile, FeatureSet
-from .posteriors import free_memory, image_names
 from .scales import scales_for
 from .sight import Sight
 from .trunk import trunk
-from .views import View, views
 
 __all__ = ["features", "features_of_parts"]
 
@@ -46,23 +45,22 @@ def features(
     """
     predictor.require_channels(dataset)
     sight = Sight.of(predictor)
-    sides, names = scales_for(sight, scales), image_names(dataset)
-    whole = models.dense(predictor.model)
+    sides, whole = scales_for(sight, scales), models.dense(predictor.model)
     network = trunk(whole, predictor.config.model, predictor.config.head, layer)
     early = len(network.features) < len(whole.features)  # its map's cells are no last cells, and bands are not for it
-    most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
-    pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))
-    found: Array | None = None
-    for batch in batches(_views(dataset, names, sight, sides, flip), pixels):
+    pixels, most = room(predictor, network, memory)
+
+    def say(batch: ViewBatch) -> Array:
+        """The mean of each view's map, float64 (B, D)."""
         if early:
             _require_memory(batch.images, network, layer, most)
-        maps = predictor.scores(
-            sight.normalised(batch.images), network.features if early else lambda x: scores(network, x, pixels, most)
-        )  # float64 (B, D, h, w)
-        found = np.zeros((len(dataset) * len(sides), maps.shape[1])) if found is None else found
-        np.add.at(found, batch.indices, batch.shares[:, None] * maps.mean((2, 3)))
-    assert found is not None
-    return FeatureSet(_united(found, len(dataset), stack, f"{dataset.name}, image", names), np.asarray(dataset.labels), names)
+        ask = network.features if early else lambda x: scores(network, x, pixels, most)
+        return np.asarray(predictor.scores(sight.normalised(batch.images), ask).mean((2, 3)))
+
+    x = averaged(dataset, sight, "dense", sides, flip, pixels, say, stack)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    unit = (x / np.where(length > 0, length, 1.0)).astype(np.float32)
+    return FeatureSet(unit, np.asarray(dataset.labels), image_names(dataset))
 
 
 def features_of_parts(
@@ -91,40 +89,15 @@ def features_of_parts(
     return FeatureFile(sets if len(sets) > 1 else {"": sets["train"]}, parts.train.classes, how)
 
 
-def _views(
-    dataset: data.LabelledImages, names: tuple[str, ...], sight: Sight, sides: Sequence[int], flip: bool
-) -> Iterator[tuple[int, View]]:
-    """(image's number · number of scales + scale's number, view), whose shares sum up to 1 at each scale."""
-    least = None if sight.least is None else max(sight.least, *sides)
-    for index in range(len(dataset)):
-        image = dataset.read(np.array([index]), least)[0]
-        for k, side in enumerate(sides):
-            for view in views(image, sight, "dense", [side], flip, f"{dataset.name}/{names[index]}"):
-                yield index * len(sides) + k, view
-
-
 def _require_memory(images: Array, network: models.Dense, layer: str, most: int) -> None:
     """Raise OutOfMemoryError if images (B, H, W, C) have more than `most` pixels."""
     count, height, width, _ = images.shape
     if count * height * width > most:
         each = bytes_per_pixel(network)
         raise OutOfMemoryError(
-            f"an image of {height}×{width} needs about {height * width * each / 1e6:,.1f} MB up to {layer}, but only "
-            f"{most * each / 1e6:,.1f} MB may be used. Lower --scales, or raise --memory."
+            f"an image of {height}×{width} needs about {readable(height * width * each)} up to {layer}, but only "
+            f"{readable(most * each)} may be used. Lower --scales, or raise --memory."
         )
-
-
-def _united(found: Array, count: int, stack: bool, what: str, names: tuple[str, ...]) -> Array:
-    """float64 (N·scales, D) → float32 (N, D or scales·D), rows of length 1."""
-    x = found.reshape(count, -1, found.shape[1])
-    x = x.reshape(count, -1) if stack else x.mean(1)
-    sound = np.isfinite(x).all(1)
-    if not sound.all():
-        raise NumericalError(
-            f"the features of {what} {names[int(np.argmin(sound))]} are not finite: the network's weights may have diverged."
-        )
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return (x / np.where(length > 0, length, 1.0)).astype(np.float32)
 
 
 def _weights(predictor: Predictor) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .. import data, models, ops
 from ..backend.arrays import Array
-from ..backend.limits import memory_limit
-from ..errors import ConfigError, DataError, NumericalError, nearest
+from ..errors import ConfigError, DataError, nearest
 from ..train import Predictor
-from .bands import bytes_per_pixel, scores
-from .batches import ViewBatch, batches
+from .averaging import averaged, image_names
+from .bands import room, scores
+from .batches import ViewBatch
 from .scales import scales_for
 from .scored import Scored
 from .sight import Sight
-from .views import PROTOCOLS, View, views
+from .views import PROTOCOLS
 
-__all__ = ["free_memory", "fuse", "image_names", "posteriors"]
+__all__ = ["fuse", "posteriors"]
 
 
 def posteriors(
@@ -46,20 +46,20 @@ def posteriors(
     sides = scales_for(sight, scales)
     mirrored = protocol != "center" if flip is None else flip
     network = models.dense(predictor.model)
-    most = (free_memory(predictor) if memory is None else memory) // bytes_per_pixel(network)
-    pixels = max(1, min(predictor.config.micro_batch * sight.size**2, most))
-    names = image_names(dataset)
-    found = np.zeros((len(dataset), len(dataset.classes)))
-    for batch in batches(_views(dataset, names, sight, protocol, sides, mirrored), pixels):
-        np.add.at(found, batch.indices, batch.shares[:, None] * _softmax(predictor, network, sight, batch, pixels, most))
-    if not np.isfinite(found).all():
-        first = int(np.argmin(np.isfinite(found).all(1)))
-        raise NumericalError(
-            f"the network's scores of {dataset.name}, image {names[first]}, are not finite: its weights may have diverged."
-        )
+    pixels, most = room(predictor, network, memory)
+
+    def say(batch: ViewBatch) -> Array:
+        """The soft-max of each view's logits, float64 (B, K)."""
+        images = sight.normalised(batch.images)
+        if not batch.whole:
+            return np.asarray(ops.softmax(predictor.scores(images), axis=1))
+        maps = predictor.scores(images, lambda x: scores(network, x, pixels, most))  # (B, K, h, w)
+        return np.asarray(ops.softmax(maps.mean((2, 3)), axis=1))
+
+    found = averaged(dataset, sight, protocol, sides, mirrored, pixels, say)
     listed = " ".join(map(str, sides))
     title = f"{protocol}, scale{'s' if len(sides) > 1 else ''} {listed}{', mirrored' if mirrored else ''}"
-    return Scored(found, np.asarray(dataset.labels), dataset.classes, names, title)
+    return Scored(found, np.asarray(dataset.labels), dataset.classes, image_names(dataset), title)
 
 
 def fuse(scored: Sequence[Scored]) -> Scored:
@@ -75,36 +75,3 @@ def fuse(scored: Sequence[Scored]) -> Scored:
             )
     mean = np.mean([one.probabilities for one in scored], axis=0)
     return Scored(mean, first.labels, first.classes, first.names, f"mean of {len(scored)} runs: {'; '.join(s.protocol for s in scored)}")
-
-
-def image_names(dataset: data.LabelledImages) -> tuple[str, ...]:
-    """An image file's path below the data set's root, or an image's number."""
-    return dataset.paths if isinstance(dataset, data.ImageFolder) else tuple(map(str, range(len(dataset))))
-
-
-def _views(
-    dataset: data.LabelledImages, names: tuple[str, ...], sight: Sight, protocol: str, sides: Sequence[int], flip: bool
-) -> Iterator[tuple[int, View]]:
-    """(number, view) of all images, one image in memory at a time."""
-    least = None if sight.least is None else max(sight.least, *sides)
-    for index in range(len(dataset)):
-        image = dataset.read(np.array([index]), least)[0]
-        for view in views(image, sight, protocol, sides, flip, f"{dataset.name}/{names[index]}"):
-            yield index, view
-
-
-def _softmax(predictor: Predictor, network: models.Dense, sight: Sight, batch: ViewBatch, pixels: int, most: int) -> Array:
-    """float64 (B, K): the soft-max of each view's logits."""
-    images = sight.normalised(batch.images)
-    if batch.whole:
-        maps = predictor.scores(images, lambda x: scores(network, x, pixels, most))  # (B, K, h, w)
-        return ops.softmax(maps.mean((2, 3)), axis=1)
-    return ops.softmax(predictor.scores(images), axis=1)
-
-
-def free_memory(predictor: Predictor) -> int:
-    """Half of the memory that is free where the network computes."""
-    if predictor.device.kind == "cpu":
-        return memory_limit().free // 2
-    used, total = predictor.device.memory()
-    return (total - used) // 2

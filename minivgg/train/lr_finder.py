@@ -56,8 +56,8 @@ class RateCurve:
     @property
     def steepest(self) -> float:
         """The rate at which the loss falls fastest, not behind `lowest`."""
-        end = max(int(np.argmin(self.losses)) + 1, 3)
-        return self.rates[int(np.argmin(np.gradient(self.losses[:end], np.log(self.rates[:end]))))]
+        slopes = np.gradient(self.losses, np.log(self.rates))
+        return self.rates[int(np.argmin(slopes[: int(np.argmin(self.losses)) + 1]))]
 
     @property
     def suggested(self) -> float:

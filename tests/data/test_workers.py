@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from minivgg import errors
-from minivgg.data import Compose, Crop, Draws, Loader, Mirror, Normalise, Rescale, Transform, parts
+from minivgg.data import Compose, Crop, Draws, ImageFolder, Loader, Mirror, Normalise, Rescale, Transform, parts, statistics
 from minivgg.data.workers import Workers, frames, portable
 
 PACKAGE = Path(errors.__file__).parent.parent
@@ -44,6 +45,12 @@ def loader(root, **changes):
     """Batches of four from a folder."""
     settings = {"dataset": parts(root).train, "batch_size": 4, "transform": AUGMENT, "seed": 3, "prefetch": 2, **changes}
     return Loader(**settings)
+
+
+@pytest.fixture(scope="module")
+def single(photos):
+    """A loader with one process, for all tests that let it go on."""
+    return loader(photos, workers=1)
 
 
 def content(batches):
@@ -74,31 +81,42 @@ def wait_for_end(pids):
     assert not living(pids)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_number_of_processes_changes_no_bit(photos, workers):
-    """Two epochs, and the second again from its middle, are the inline loader's; the processes are those of the first epoch."""
-    plain, busy = loader(photos, workers=0), loader(photos, workers=workers)
-    assert not processes(busy)
-    assert content(busy.epoch(0)) == content(plain.epoch(0))
-    first = processes(busy)
-    assert 1 <= len(first) <= workers
-    assert content(busy.epoch(1)) == content(plain.epoch(1))
-    assert content(busy.epoch(1, 2)) == content(plain.epoch(1))[2:]
-    assert set(first) <= set(processes(busy)) and len(processes(busy)) <= workers
+def test_number_of_processes_changes_no_bit(photos, single):
+    """Of 1 and 2, two epochs, and the second again from its middle, are the inline loader's; the processes are those of the first
+    epoch."""
+    plain = loader(photos, workers=0)
+    for busy in (single, loader(photos, workers=2)):
+        assert busy is single or not processes(busy)  # before a batch is asked for
+        assert content(busy.epoch(0)) == content(plain.epoch(0))
+        first = processes(busy)
+        assert 1 <= len(first) <= busy.workers
+        assert content(busy.epoch(1)) == content(plain.epoch(1))
+        assert content(busy.epoch(1, 2)) == content(plain.epoch(1))[2:]
+        assert set(first) <= set(processes(busy)) and len(processes(busy)) <= busy.workers
     assert not processes(plain)
-    busy._processes.close()
 
 
-def test_batches_belong_to_the_caller(photos):
+def test_batches_belong_to_the_caller(single):
     """Float32, stored channels-last, writable; a batch that is kept is not overwritten by the next."""
-    busy = loader(photos, workers=1, shuffle=False)
-    batches = list(busy.epoch(0))
+    batches = list(single.epoch(0))
     assert [batch.images.shape for batch in batches] == [(4, 3, 12, 12)] * 3 + [(2, 3, 12, 12)]
     for batch in batches:
         assert batch.images.dtype == np.float32 and batch.images.transpose(0, 2, 3, 1).flags.c_contiguous
-        expected = AUGMENT(busy.dataset.read(batch.indices), Draws(3, 0, batch.indices))
+        expected = AUGMENT(single.dataset.read(batch.indices), Draws(3, 0, batch.indices))
         assert np.array_equal(batch.images, expected.transpose(0, 3, 1, 2))
         batch.images[...] = 0
+
+
+def test_few_files_are_decoded_at_once(photos, monkeypatch):
+    """A batch of 14 large images would not fit: eight are read and transformed, then the rest, to the bits of all at once; colours are
+    counted one image after the other."""
+    images, seen, honest = parts(photos).train, [], ImageFolder.read
+    expected = AUGMENT(images.read(np.arange(14)), Draws(3, 0, np.arange(14))).transpose(0, 3, 1, 2)
+    monkeypatch.setattr(ImageFolder, "read", lambda self, indices, least=None: seen.append(len(indices)) or honest(self, indices, least))
+    (batch,) = loader(photos, batch_size=14, workers=0, shuffle=False).epoch(0)
+    assert np.array_equal(batch.images, expected) and seen == [8, 6, 8, 6]  # the first two for a look at the range
+    statistics(images)
+    assert seen[4:] == [1] * 14
 
 
 def test_the_loaders_end_ends_its_processes(photos):
@@ -118,10 +136,10 @@ def test_the_loaders_end_ends_its_processes(photos):
 
 
 def test_an_error_is_the_inline_loaders(tmp_path):
-    """Class and text are equal with 0 and 2 workers for a file that is no image, which its path alone names; the batches before it come;
+    """Class and text are equal with 0 workers and 1 for a file that is no image, which its path alone names; the batches before it come;
     and the processes live on."""
     bad = save_images(tmp_path) / "a" / "10.png"
-    loaders = [loader(tmp_path, workers=workers, shuffle=False) for workers in (0, 2)]
+    loaders = [loader(tmp_path, workers=workers, shuffle=False) for workers in (0, 1)]
     bad.write_bytes(b"<html>not an image</html>")
     told = []
     for each in loaders:
@@ -147,21 +165,21 @@ def test_an_image_that_cannot_be_transformed_is_named(tmp_path, workers):
         strips._probe()
 
 
-def test_a_dead_worker_names_its_files(photos):
+def test_a_dead_worker_names_its_files(single):
     """Killed as for memory, or by a fault in a decoder: one error with the files in hand and an exit code; the next epoch has a new one."""
-    busy = loader(photos, workers=1, shuffle=False)
-    before = content(busy.epoch(0))
+    before = content(single.epoch(0))
+    files = re.escape(", ".join(single.dataset.paths[index] for index in np.frombuffer(before[0][2], np.int64)))
     for sent, kind, code, said in [
         (signal.SIGKILL, errors.OutOfMemoryError, 6, "was killed"),
         (signal.SIGSEGV, errors.DataError, 3, "died of SIGSEGV"),
     ]:
-        (process,) = processes(busy)
+        (process,) = processes(single)
         os.kill(process.pid, sent)
         process.wait()
-        with pytest.raises(kind, match=r"a/00\.png, a/02\.png, a/04\.png, a/06\.png in .*photos") as caught:
-            next(busy.epoch(0))
+        with pytest.raises(kind, match=f"{files} in .*photos") as caught:
+            next(single.epoch(0))
         assert caught.value.exit_code == code and said in str(caught.value) and "\n" not in str(caught.value)
-        assert content(busy.epoch(0)) == before
+        assert content(single.epoch(0)) == before
 
 
 SCRIPT = """
@@ -186,7 +204,7 @@ def script(photos, then: str, workers: int) -> str:
 def test_an_unguarded_script_works_from_any_folder(photos, tmp_path):
     """A script without `if __name__ == "__main__"`, beside a file that would hide a module, which finds minivgg by its own search
     path: it runs once, and leaves neither words nor processes behind."""
-    (tmp_path / "script.py").write_text(script(photos, "pass", 2))
+    (tmp_path / "script.py").write_text(script(photos, "pass", 1))
     (tmp_path / "signal.py").write_text("")
     done = subprocess.run([sys.executable, "-P", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = done.stdout.split("\n")
@@ -206,14 +224,13 @@ def test_a_program_that_ends_leaves_no_process(photos, sent):
     wait_for_end(pids)
 
 
-def test_workers_leave_signals_to_the_run(photos):
+def test_workers_leave_signals_to_the_run(single):
     """SIGINT and SIGTERM to all processes of a group, as a terminal or a batch system sends them, end no worker."""
-    busy = loader(photos, workers=1)
-    before = content(busy.epoch(0))
+    before, working = content(single.epoch(0)), processes(single)
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(processes(busy)[0].pid, number)
-        assert content(busy.epoch(0)) == before
-    assert len(processes(busy)) == 1
+        os.kill(working[0].pid, number)
+        assert content(single.epoch(0)) == before
+    assert processes(single) == working and len(working) == 1
 
 
 @dataclass(frozen=True)
@@ -282,13 +299,12 @@ def test_a_worker_imports_little():
     assert not unwanted & set(done.stdout.split())
 
 
-def test_workers_of_another_process_are_left_alone(photos):
+def test_workers_of_another_process_are_left_alone(photos, single):
     """In a fork of the process a loader starts workers of its own, and ends nobody else's."""
-    busy = loader(photos, workers=1)
-    content(busy.epoch(0))
-    theirs = busy._processes
+    content(single.epoch(0))
+    theirs = single._processes
     assert isinstance(theirs, Workers)
     theirs.pid = -1
-    assert content(busy.epoch(0)) == content(loader(photos, workers=0).epoch(0))
-    assert busy._processes is not theirs
+    assert content(single.epoch(0)) == content(loader(photos, workers=0).epoch(0))
+    assert single._processes is not theirs and all(process.poll() is None for process in theirs._started)
     theirs.close()

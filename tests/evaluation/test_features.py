@@ -134,7 +134,7 @@ def test_little_memory_gives_the_same_features_or_an_error() -> None:
     each = bytes_per_pixel(models.dense(maker.model))
     whole, banded = (features(maker, images, memory=memory).x for memory in (None, 32 * 300 * each))
     assert banded == pytest.approx(whole, abs=1e-6)
-    with pytest.raises(OutOfMemoryError, match=r"an image of 32×480 needs about .* MB up to features\.3, but only 0\.1 MB may be used"):
+    with pytest.raises(OutOfMemoryError, match=r"an image of 32×480 needs about .* up to features\.3, but only 100 kB may be used"):
         features(maker, images, "features.3", memory=100_000)
 
 
@@ -146,7 +146,7 @@ def test_features_that_are_all_zero_stay_zero(folder: Path) -> None:
     conv.bias.data[...] = -1
     assert not features(maker, images, "features.1").x.any()
     conv.bias.data[...] = np.nan
-    with pytest.raises(NumericalError, match=r"of photos/train, image x/0\.png are not finite"):
+    with pytest.raises(NumericalError, match=r"for photos/train, image x/0\.png, are not finite"):
         features(maker, images, "features.1")
 
 

@@ -98,17 +98,19 @@ def test_counters_and_statistics_are_put_back(config: Callable[..., TrainConfig]
 def test_the_curve_says_where_it_falls_and_where_it_is_lowest() -> None:
     """By hand: losses 3 3 2 0 1 at 1e-5 … 1e-1 fall fastest at 1e-3, by (0 − 3)/2 a power of ten, and are lowest at 1e-2."""
     curve = RateCurve((1e-5, 1e-4, 1e-3, 1e-2, 1e-1), (3.0, 3.0, 2.0, 0.0, 1.0), "end")
-    assert (curve.lowest, curve.suggested) == (1e-2, pytest.approx(1e-3))
+    assert (curve.steepest, curve.lowest, curve.suggested) == (1e-3, 1e-2, pytest.approx(1e-3))
     text = str(curve)
     assert "suggested: --lr 0.001 " in text and "5 steps; end" in text
     assert text.splitlines()[1].endswith("3.0000  " + "#" * 40)
 
 
 def test_steepest_is_a_central_difference() -> None:
-    """Differences over two steps: 5 4.5 2 1 0.9 falls by 3.5 around the second and third; a tie goes to the first."""
+    """Over two steps 5 4.5 2 1 0.9 falls by 3 around the second, by 3.5 around the third; 5 4 2 1.9 1.8 by 3 and 2.1; where it falls
+    behind the lowest point does not count."""
     rates = tuple(10.0 ** np.arange(-5, 0))
-    assert RateCurve(rates, (5.0, 4.5, 2.0, 1.0, 0.9), "").steepest == pytest.approx(1e-3)
-    assert RateCurve(rates, (5.0, 4.0, 2.0, 1.9, 1.8), "").steepest in rates[1:3]
+    assert RateCurve(rates, (5.0, 4.5, 2.0, 1.0, 0.9), "").steepest == rates[2]
+    assert RateCurve(rates, (5.0, 4.0, 2.0, 1.9, 1.8), "").steepest == rates[1]
+    assert RateCurve(rates, (5.0, 4.0, 30.0, 9.0, 8.0), "").steepest == rates[0]
 
 
 def test_losses_are_smoothed_without_bias(config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,15 @@ def bits(folder):
     return found
 
 
+def begun(source, folder, finished):
+    """A copy of a finished plan's folder in which only so many stages have been trained."""
+    folder.mkdir()
+    shutil.copy(source / "plan.toml", folder)
+    for name in sorted(path.name for path in source.glob("*_*"))[:finished]:
+        shutil.copytree(source / name, folder / name)
+    return folder
+
+
 def model_of(folder):
     """The arrays of a run's last checkpoint."""
     return load_checkpoint(folder / "checkpoints" / "last.safetensors").model
@@ -234,12 +243,13 @@ def test_a_plan_runs_its_stages_and_ends_with_the_last(whole, plan, place):
     assert again.folder == result.folder and again.rows == result.rows
 
 
-@pytest.mark.parametrize(("stage", "step"), [(1, 1), (2, 2), (2, 3)])
-def test_stopped_and_resumed_is_never_stopped(whole, plan, stage, step, tmp_path):
-    """Stopped dead before the first checkpoint, inside the second stage, and after its last step: the same bits in every stage."""
+@pytest.mark.parametrize(("stage", "step"), [(2, 2), (2, 3), (3, 1)])
+def test_stopped_and_resumed_is_never_stopped(whole, stage, step, tmp_path):
+    """The stages before it done, stopped dead behind the second stage's checkpoint, after its last step, and before the third's first
+    checkpoint: the same bits in every stage."""
+    folder = begun(whole[0], tmp_path / "b", stage - 1)
     with pytest.raises(CrashError):
-        train(plan(out=str(tmp_path / "b")), observer=AtStep(stage, step, crash))
-    (folder,) = (tmp_path / "b").iterdir()
+        train(resume=folder, observer=AtStep(1, step, crash))  # the first that is trained
     moved = folder.rename(tmp_path / "elsewhere")  # a plan may be moved
     train(resume=moved)
     assert bits(moved) == bits(whole[0])
@@ -247,16 +257,11 @@ def test_stopped_and_resumed_is_never_stopped(whole, plan, stage, step, tmp_path
 
 def test_stopped_between_and_before_the_stages(whole, plan, tmp_path):
     """What a kill leaves there: a plan without stages, a finished stage and nothing of the next, a next folder that holds no run yet."""
-    source, _, _ = whole
-    for number, kept in enumerate([[], ["1_vgg11_32", "2_vgg13_32"]]):
-        folder = tmp_path / f"b{number}"
-        folder.mkdir()
-        shutil.copy(source / "plan.toml", folder)
-        for name in kept:
-            shutil.copytree(source / name, folder / name)
-        (folder / stages(plan(), folder)[len(kept)].name / "checkpoints").mkdir(parents=True)
+    for finished in (0, 2):
+        folder = begun(whole[0], tmp_path / f"b{finished}", finished)
+        (folder / stages(plan(), folder)[finished].name / "checkpoints").mkdir(parents=True)
         train(resume=folder)
-        assert bits(folder) == bits(source)
+        assert bits(folder) == bits(whole[0])
 
 
 def test_a_signal_names_the_plan(plan):

@@ -59,8 +59,9 @@ class ColourShift(Transform):
                came before: the images are (x − mean) / unit, so what is added to them is the shift / unit.
     Normal     a = std·√(−2·ln(1 − u))·cos(2π·v) with u, v uniform in [0, 1) (Box & Muller 1958)
 
-    On photographs λ₁ is about 0.2, so that with std = 0.1 the shift has a deviation of about 0.02 along p₁, three grey levels of 255.
-    Raises ConfigError for eigenvalues that pixels in 0..1 cannot have: fitted in 0..255 they are 65,025 times as large.
+    On photographs λ₁ is about 0.2, so that with std = 0.1 the shift has a deviation of about 0.02 along p₁: 5 grey levels of 255, or
+    about 3 in each of three channels. Raises ConfigError for eigenvalues that pixels in 0..1 cannot have: fitted in 0..255 they are
+    65,025 times as large.
     """
 
     kind = "colour_shift"
