@@ -54,8 +54,8 @@ def _flags(function: Any) -> Any:
 def command(data: str | None, file: str | None, resume: str | None, **flags: Any) -> None:
     """Train a model.
 
-    DATA is a folder of image files, a folder of MNIST's idx files, or an .npz file with x_train, y_train, x_test, y_test; by default
-    5,000 + 1,000 images of Fashion-MNIST that come with the package.
+    DATA is a folder of image files, a folder of MNIST's idx files, or an .npz file with x_train, y_train, x_test, y_test; by
+    default 5,000 + 1,000 images of Fashion-MNIST that come with the package.
 
     --recipe paper takes the paper's numbers and trains in its stages: net A, the deeper net from its layers, then larger and varying
     scales, all in one folder that --resume goes on with. Every number can be overridden.

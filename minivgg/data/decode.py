@@ -6,10 +6,12 @@ most twice; N is at most 50 million. The content decides, not the name: a PNG na
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ def open_image(path: str | Path) -> Iterator[Any]:
 
     name = one_line(path)
     _quiet()
+    _quiet_libtiff()
     with open_file(Path(path)) as (file, size):
         if size > _MAX_BYTES:
             raise DataError(f"{name}: {size:,} bytes are more than {_MAX_BYTES:,}, the most that is read of an image.")
@@ -101,6 +104,19 @@ def _quiet() -> None:
     filters: Any = warnings.filters
     if not filters or filters[0] != _PILLOW:
         warnings.filterwarnings("ignore", module=_PILLOW[3].pattern)
+
+
+@functools.cache
+def _quiet_libtiff() -> None:
+    """From now on libtiff does not write to stderr what is wrong with a file: the exception says that it is bad.
+
+    Pillow silences libtiff's warnings, but not its errors, and offers no way to. The library is found among those that Pillow's own
+    module has loaded; where that cannot be, its lines remain.
+    """
+    from PIL import Image
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
 
 
 def _reason(error: Exception) -> str:

@@ -39,7 +39,7 @@ def _one_of(*names: str) -> Range:
 
 def _is_scale(v: str) -> bool:
     """ "", "256" or "256-512"."""
-    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", v)
+    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", v)
     return not v or (match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]))
 
 
@@ -109,12 +109,12 @@ class TrainConfig:
     scales: str = _key("", "train in stages, the paper's plan, at these scales, such as 256,384,256-512; empty: one run", _SCALES)
     fine_lr: float = _key(1e-3, "learning rate of the stages after the first scale", _POSITIVE)
     random_resized: bool = _key(False, "crop a random part of each training image and rescale it, in place of a crop of fixed size")
-    colour_shift: float = _key(0.0, "deviation of the random shift along the training colours' axes; the paper's is 0.1", _NOT_NEGATIVE)
+    colour_shift: float = _key(0.0, "deviation of the random shift along the training colours' axes; the paper's is 0.1", _within(0, 10))
     normalise: str = _key(
         "std", "std: divide by the channels' deviations; mean: subtract the mean of 0..255, as the paper", _one_of("std", "mean")
     )
     cutout: int = _key(0, "side of a square of each training image that is blanked, in pixels; 0: none", _within(0, 4096))
-    mixup: float = _key(0.0, "α of the Beta(α, α) share in which pairs of training images are mixed; 0: none", _NOT_NEGATIVE)
+    mixup: float = _key(0.0, "α of the Beta(α, α) share in which pairs of training images are mixed; 0: none", _within(0, 1000))
     shift: int = _key(1, "shift each training image by up to so many pixels", _within(0, 1024))
     val_split: float = _key(0.1, "share of the training images kept for validation", ("in (0, 1)", lambda v: 0 < v < 1))
     seed: int = _key(0, "decides every random draw", _NOT_NEGATIVE)

@@ -111,7 +111,8 @@ class Predictor:
             parts = [f"it lacks {_some(lacks)}"] * bool(lacks) + [f"the model does not know {_some(strange)}"] * bool(strange)
             raise DataError(
                 f"{dataset.name} has the {len(dataset.classes)} classes {_some(dataset.classes)}, but the model was trained on the "
-                f"{len(self.classes)} classes {_some(self.classes)}: {'; '.join(parts) or 'their order differs'}."
+                f"{len(self.classes)} classes {_some(self.classes)}: {'; '.join(parts) or 'their order differs'}. "
+                "Name or arrange the classes as those of the model, or train on these images."
             )
 
     def evaluate(self, dataset: data.LabelledImages) -> Evaluation:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minivgg.data import decode, parts, read_image
 from minivgg.errors import DataError
@@ -215,3 +216,14 @@ def _refusal(path: Path, channels: int, least: int | None) -> str:
         return str(error)
     assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == channels and image.size
     return ""
+
+
+def test_libtiff_writes_no_lines_of_its_own(tmp_path, capfd):
+    """A damaged LZW strip is refused in one line by the exception; the C library's own line does not reach stderr."""
+    path = tmp_path / "lzw.tif"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path, compression="tiff_lzw")
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 40 + content[140:])
+    with pytest.raises(DataError, match=r"lzw\.tif: cannot be read as an image"):
+        decode(path, 3)
+    assert capfd.readouterr() == ("", "")

@@ -136,8 +136,8 @@ def test_the_loaders_end_ends_its_processes(photos):
 
 
 def test_an_error_is_the_inline_loaders(tmp_path):
-    """Class, text and note are equal with 0 workers and 1 for a file that is no image; the batches before it come; and the processes
-    live on."""
+    """Class and text are equal with 0 workers and 1 for a file that is no image, which its path alone names; the batches before it come;
+    and the processes live on."""
     bad = save_images(tmp_path) / "a" / "10.png"
     loaders = [loader(tmp_path, workers=workers, shuffle=False) for workers in (0, 1)]
     bad.write_bytes(b"<html>not an image</html>")
@@ -147,10 +147,22 @@ def test_an_error_is_the_inline_loaders(tmp_path):
         with pytest.raises(errors.DataError, match=str(bad)) as caught:
             for batch in each.epoch(0):
                 seen.append(batch.indices[0])
-        told.append((type(caught.value), str(caught.value), caught.value.__notes__, seen))
-    assert told[0] == told[1] and told[0][3] == [0]
-    assert "while preparing sample 5 of" in told[0][2][0]
+        told.append((type(caught.value), str(caught.value), getattr(caught.value, "__notes__", []), seen))
+    assert told[0] == told[1] and told[0][2:] == ([], [0])
     assert all(process.poll() is None for process in processes(loaders[1]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_transformed_is_named(tmp_path, workers):
+    """One that is sound as a file, but too long and thin to be rescaled: one line that begins with its path."""
+    bad = save_images(tmp_path) / "a" / "10.png"
+    strips = loader(tmp_path, workers=workers, transform=Compose((Rescale(200, 200), Crop(12), Normalise((0.5,) * 3, (0.25,) * 3))))
+    Image.new("RGB", (2000, 1)).save(bad)
+    with pytest.raises(errors.DataError) as caught:
+        list(strips.epoch(0))
+    assert str(caught.value).startswith(f"{bad}: an image of 1×2000, rescaled") and not getattr(caught.value, "__notes__", [])
+    with pytest.raises(errors.DataError, match=str(bad)):
+        strips._probe()
 
 
 def test_a_dead_worker_names_its_files(single):

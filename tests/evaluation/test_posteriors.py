@@ -154,7 +154,7 @@ def test_wrong_questions_are_refused(predictor, dataset):
     for classes, message in (
         (("a", "b", "d"), "it lacks c; the model does not know d"),
         (("a", "b", "c", "d"), "the 4 classes a, b, c, …, .* the model does not know d"),
-        (("b", "a", "c"), "their order differs"),
+        (("b", "a", "c"), "their order differs. Name or arrange"),
     ):
         with pytest.raises(DataError, match=message):
             posteriors(made, data.Dataset(images.images, images.labels, classes, "noise"))
