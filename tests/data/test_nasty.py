@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minivgg.data import decode, parts, read_image
 from minivgg.errors import DataError
@@ -223,6 +224,6 @@ def test_libtiff_writes_no_lines_of_its_own(tmp_path, capfd):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path, compression="tiff_lzw")
     content = path.read_bytes()
     path.write_bytes(content[:100] + b"\xff" * 40 + content[140:])
-    with pytest.raises(DataError, match="lzw.tif: cannot be read as an image"):
+    with pytest.raises(DataError, match=r"lzw\.tif: cannot be read as an image"):
         decode(path, 3)
     assert capfd.readouterr() == ("", "")
