@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .paths import require_named
+
 if TYPE_CHECKING:
     from ..data import Report
 
@@ -31,6 +33,7 @@ def command(ctx: click.Context, data: str, grey: bool, form: str) -> None:
     """
     from ..data import inspect
 
+    require_named({"DATA": data})
     with _progress() as progress:
         report = inspect(data, grey=grey, workers=min(_MOST_WORKERS, os.cpu_count() or 1), progress=progress)
     click.echo(_json(report) if form == "json" else "\n".join(_text(report)))

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from .paths import require_named
+
 __all__ = ["command"]
 
 
@@ -52,6 +54,7 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     from ..evaluation.scores import leaders, score
     from ..train import Evaluation, Predictor, trained
 
+    require_named({"RUN": run, "DATA": data, "--with": others, "--out": out})
     load = {name: options[name] for name in ("best", "device", "precision")}
     predictors = [Predictor.load(path, **load) for path in (run, *others)]
     limit = bytes_of(memory) if memory is not None else None
@@ -69,17 +72,17 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     if len(scored.classes) > top > 1:
         among = (leaders(scored.probabilities, top) == scored.labels[:, None]).any(axis=1)
         values[f"top{top}"] = float(among.mean())
-    if out is not None:
+    if form == "json":
+        click.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        part = f"{chosen.part} " if chosen.part else ""
+        click.echo(f"{part}accuracy {result}")
+        click.echo(f"{part}loss {result.loss:.4f}")
+        if f"top{top}" in values:
+            click.echo(f"{part}top-{top} accuracy {values[f'top{top}']:.4f}")
+        click.echo(f"protocol: {scored.protocol}")
+    if out is not None:  # the figures are out, whatever becomes of the files
         from ..evaluation.report import write_outputs
 
         folder = trained(run).path if Path(run).is_dir() else None
         write_outputs(Path(out), scored, folder, predictors[0], chosen.image)
-    if form == "json":
-        click.echo(json.dumps(values, ensure_ascii=False))
-        return
-    part = f"{chosen.part} " if chosen.part else ""
-    click.echo(f"{part}accuracy {result}")
-    click.echo(f"{part}loss {result.loss:.4f}")
-    if f"top{top}" in values:
-        click.echo(f"{part}top-{top} accuracy {values[f'top{top}']:.4f}")
-    click.echo(f"protocol: {scored.protocol}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from .paths import require_named
+
 __all__ = ["command"]
 
 
@@ -38,6 +40,7 @@ def command(run: str, data: str | None, out: str, memory: str | None, on_bad: st
     from ..evaluation.features import features_of_parts
     from ..train import Predictor
 
+    require_named({"RUN": run, "DATA": data})
     if Path(out).suffix != ".npz" or not Path(out).parent.is_dir():
         raise ConfigError(f"-o must name an .npz file in a folder that exists, but is {out!r}.")
     predictor = Predictor.load(run, **{name: options.pop(name) for name in ("best", "device", "precision")})

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..train.config import TrainConfig
+from .paths import require_named
 from .train import command as train_command
 
 __all__ = ["command"]
@@ -32,9 +33,7 @@ def command(data: str | None, output: str, count: int, epoch: int, evaluation: b
     from .. import train
     from ..files import write_atomically
 
-    for name, value in {"DATA": data, "--output": output, "--config": file}.items():
-        if value == "":
-            raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
+    require_named({"DATA": data, "--output": output, "--config": file})
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
     layers = [train.read_config_file(file)] if file else []
     config = train.TrainConfig.of(*layers, given, source="the command line")

@@ -10,6 +10,7 @@ import click
 
 from ..train.config import TrainConfig
 from ..train.recipes import recipe_defaults
+from .paths import require_named
 
 __all__ = ["command"]
 
@@ -65,9 +66,7 @@ def command(data: str | None, file: str | None, resume: str | None, **flags: Any
     from .display import display
 
     dry_run, benchmark, find_lr, plot = (flags.pop(name) for name in ("dry_run", "benchmark", "find_lr", "plot"))
-    for name, value in {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"], "--plot": plot}.items():
-        if value == "":
-            raise click.UsageError(f"{name} is empty: give a path, or leave it out.")
+    require_named({"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"], "--plot": plot})
     if benchmark and resume:
         raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
     ways = [name for name, chosen in {"--dry-run": dry_run, "--benchmark": benchmark, "--find-lr": find_lr}.items() if chosen]

@@ -115,8 +115,9 @@ def _quiet_libtiff() -> None:
     """
     from PIL import Image
 
+    module: Any = Image.core  # type: ignore[attr-defined]
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # type: ignore[attr-defined]
+        ctypes.CDLL(module.__file__).TIFFSetErrorHandler(None)
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from .first_weights import take_weights
 from .preprocessing import preprocessing
 from .scaling import LossScale
 from .schedule import build_schedule
-from .sources import sources
+from .sources import Sources, sources
 
 __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule", "evaluation_loader"]
 
@@ -46,11 +46,12 @@ class Job:
         return self.config.epochs * len(self.train)
 
 
-def build_job(config: TrainConfig, begun: bool = False) -> Job:
+def build_job(config: TrainConfig, begun: bool = False, images: Sources | None = None) -> Job:
     """Load the images and build everything that the configuration names.
 
     The job's configuration has the device that was really chosen, and absolute paths. begun: the run has a checkpoint, so that
-    config.init_from is not read again. Raises ConfigError, DataError, ShapeError, DeviceError or CheckpointError for what does not fit.
+    config.init_from is not read again. images: what `sources` found for this configuration; by default it is asked.
+    Raises ConfigError, DataError, ShapeError, DeviceError or CheckpointError for what does not fit.
     """
     if config.scales:
         first = config.scales.split(",")[0]
@@ -59,7 +60,7 @@ def build_job(config: TrainConfig, begun: bool = False) -> Job:
     check(config.precision, device)
     allowed(device, config.gpu_memory)
     config = dataclasses.replace(config.with_absolute_paths(), device=str(device))
-    whole, fit, held, test = sources(config)
+    whole, fit, held, test = images or sources(config)
     transform = preprocessing(config, fit)
     loader = data.Loader(fit, config.batch_size, transform, seed=config.seed, workers=config.workers)
     model = build_model(config, len(whole.classes), whole.shape[2])

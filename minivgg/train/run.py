@@ -18,6 +18,7 @@ from .preprocessing import describe
 from .progress import Progress
 from .run_folder import RunFolder, versions
 from .snapshot import restore
+from .sources import Sources
 
 __all__ = ["Result", "begin", "find_run", "go_on", "merged", "train_run"]
 
@@ -49,9 +50,9 @@ def train_run(config: TrainConfig | None, *, resume: str | Path | None, observer
         folder.unlock()
 
 
-def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = None) -> Result:
-    """Train from the first step on in a new folder under config.out, or in `folder`, where no run has begun."""
-    job = build_job(config)
+def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = None, images: Sources | None = None) -> Result:
+    """Train from the first step on in a new folder under config.out, or in `folder`, where no run has begun. `images`: see build_job."""
+    job = build_job(config, images=images)
     if folder is None:
         folder = RunFolder.create(job.config, job.classes)
     else:
@@ -68,10 +69,11 @@ def begin(config: TrainConfig, observer: Observer, folder: RunFolder | None = No
         folder.unlock()
 
 
-def go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer) -> Result:
-    """Lock the folder and go on with its run where its last checkpoint was written; a finished one is left as it is."""
+def go_on(folder: RunFolder, config: TrainConfig | None, observer: Observer, images: Sources | None = None) -> Result:
+    """Lock the folder and go on with its run where its last checkpoint was written; a finished one is left as it is. `images`: see
+    build_job."""
     folder.lock()
-    job = build_job(merged(folder.path, folder.config(), config), begun=folder.last.exists())
+    job = build_job(merged(folder.path, folder.config(), config), begun=folder.last.exists(), images=images)
     metrics, progress = Metrics(folder.path), Progress()
     if folder.last.exists():
         checkpoint = load_checkpoint(folder.last)

@@ -10,6 +10,7 @@ from .plan import Stage, plan_table, stages
 from .plan_folder import PlanFolder, is_finished
 from .run import Result, begin, go_on, merged, train_run
 from .run_folder import RunFolder
+from .sources import Sources, sources
 
 __all__ = ["train"]
 
@@ -48,12 +49,13 @@ def _train_plan(folder: PlanFolder, config: TrainConfig, observer: Observer) -> 
     lock = RunFolder(folder.path)
     lock.lock()
     try:
+        images = sources(config.with_absolute_paths())  # once: with on_bad = skip each file is read, and bad ones are warned of
         for number, stage in enumerate(plan[:-1], 1):
             if _is_over(folder.run(stage), stage):
                 observer.message(f"stage {number} of {len(plan)}, {stage.name}, is finished")
             else:
-                _stage(folder.run(stage), stage, f"stage {number} of {len(plan)}", observer)
-        return _stage(folder.run(plan[-1]), plan[-1], f"stage {len(plan)} of {len(plan)}", observer)
+                _stage(folder.run(stage), stage, f"stage {number} of {len(plan)}", observer, images)
+        return _stage(folder.run(plan[-1]), plan[-1], f"stage {len(plan)} of {len(plan)}", observer, images)
     finally:
         lock.unlock()
 
@@ -66,13 +68,13 @@ def _is_over(run: RunFolder, stage: Stage) -> bool:
     return is_finished(run)
 
 
-def _stage(run: RunFolder, stage: Stage, title: str, observer: Observer) -> Result:
-    """Train one stage from its beginning, or from where it was stopped."""
+def _stage(run: RunFolder, stage: Stage, title: str, observer: Observer, images: Sources) -> Result:
+    """Train one stage from its beginning, or from where it was stopped; the images are those of all stages."""
     own = stage.config
     observer.message(f"{title}: {own.model} at S = {own.scale}, rate {own.lr:g}, first weights: {stage.source}")
     if not run.begun:
-        return begin(own, observer, run)
+        return begin(own, observer, run, images)
     try:
-        return go_on(run, own, observer)
+        return go_on(run, own, observer, images)
     finally:
         run.unlock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -151,6 +152,8 @@ MISTAKES = {
     "too little memory": (["--protocol", "dense", "--memory", "1kB"], 6, "only 1 kB may be used"),
     "a class that the run does not know": (["strange"], 3, "it lacks g; the model does not know z"),
     "a second run that is none": (["--with", "memory.npz"], 4, "memory.npz"),
+    "an empty path": ([""], 2, "DATA is empty"),
+    "an empty folder's name": (["-o", ""], 2, "--out is empty"),
     "a file in the place of a folder": (["-o", "memory.npz"], 6, "memory.npz"),
 }  # fmt: skip
 
@@ -161,7 +164,15 @@ def test_a_mistake_ends_with_its_own_exit_code(place, minivgg, monkeypatch, name
     monkeypatch.chdir(place)
     arguments, code, text = MISTAKES[name]
     found, out, err = minivgg("evaluate", "run-files", *arguments)
-    assert found == code and out == "" and text in err and len(err.splitlines()) == 1, err
+    assert found == code and out == "" and text in err and len(err.splitlines()) == (4 if "is empty" in text else 1), err
+
+
+def test_figures_are_said_before_the_files_are_written(place, minivgg, monkeypatch, tmp_path):
+    """Without the extra `report` the page cannot be made: exit 2, but the accuracy is on stdout and the tables are there."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    code, out, err = minivgg("evaluate", place / "run-files", "-o", tmp_path / "out")
+    assert code == 2 and "test accuracy" in out and "pip install 'minivgg[report]'" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.csv", "predictions.csv", "scores.json"]
 
 
 @pytest.mark.filterwarnings("default:.*cannot be read:UserWarning")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from minivgg import data
 from minivgg.errors import CheckpointError, DataError
-from minivgg.train import Predictor, TrainConfig, build_job, train
+from minivgg.train import Predictor, TrainConfig, build_job, load_checkpoint, train
 
 from .stopping import At, CrashError, crash
 
@@ -77,3 +77,13 @@ def test_other_classes_are_refused_with_their_names(photos: Path) -> None:
     (photos / "b").rename(photos / "c")
     with pytest.raises(DataError, match=r"a, c.* a, b"):
         Predictor.load(run, device="cpu").evaluate(data.parts(photos).train)
+
+
+def test_a_plan_reads_the_files_once(photos: Path) -> None:
+    """Of the bad file one warning is given, not one a stage; all stages have the same images."""
+    plan = config(photos, "plan", model="vgg11", init="paper", scales="32,34", batch_size=8)
+    with pytest.warns(UserWarning, match=SKIPPED) as said:
+        last = train(plan).folder
+    assert len([each for each in said if "cannot be read" in str(each.message)]) == 1
+    counts = [load_checkpoint(folder / "checkpoints" / "last.safetensors").state["images"]["count"] for folder in last.parent.glob("*_*")]
+    assert counts == [12, 12]
