@@ -32,9 +32,9 @@ RECIPE = {
     "recipe": "paper", "image_size": 32, "width": 0.25, "batch_size": 32, "lr": 0.02, "clip": 1.0, "schedule": "constant",
 }  # fmt: skip
 SCALE = "37"  # 256 · 32 / 224
-# Beside those from A, D has nine random convolutions, E twelve, and C's 1×1 ones have small fan-ins: each weakens the signal, and in so
+# Beside those from A, D has nine random convolutions, E twelve, C's 1×1 ones have small fan-ins, LRN divides by 2^¾: each weakens the signal, and in so
 # few steps it must be stronger to begin with.
-STD = {"C": 0.015, "D": 0.0125, "E": 0.015}
+STD = {"A-LRN": 0.0125, "C": 0.015, "D": 0.0125, "E": 0.015}
 USUAL = 0.01
 
 Metrics = list[dict[str, Any]]
@@ -118,7 +118,7 @@ def page(rows: Mapping[str, Row], command: str) -> list[str]:
         f"Top-1 accuracy in per cent on {count:,} test images, centre crop, after the last epoch; in brackets how many epochs there were.",
         "Random: every layer from N(0, std²), its gain kept for the smaller fan-in. Staged: conv1_1, conv2_1, conv3_1, conv3_2, fc6, fc7",
         "and fc8 from net A at the end of its training, the rest random; the random network has the epochs of both. S = 37, batch 32, rate",
-        "0.02, never lowered, gradient norm at most 1. At std 0.01 the signal of C, D and E is too weak for so few steps.",
+        "0.02, never lowered, gradient norm at most 1. At std 0.01 the signal of A-LRN, C, D and E is too weak for so few steps.",
         "Gradient: the norm of the loss's gradient by the last convolution's weights before the first step, random and staged.",
         "",
         *markdown(["network", "std", "random", "staged", "gradient, random", "gradient, staged"], "rrrrr"),

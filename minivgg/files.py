@@ -13,9 +13,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import ConfigError, StorageError
 
-__all__ = ["remove_orphans", "write_atomically"]
+__all__ = ["remove_orphans", "require_outside", "write_atomically"]
 
 _SUFFIX = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -50,6 +50,18 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     except BaseException:  # Ctrl-C in the middle: leave nothing half-written behind
         _discard(partial)
         raise
+
+
+def require_outside(what: str, path: str | Path, data: str | Path | None) -> None:
+    """Raise ConfigError if `path`, which the option `what` names to be written, is the data set `data`, or lies in its folder.
+
+    A data set is never written to: a picture or a folder of runs among the images would be taken for one of them, or for a class.
+    """
+    if not data:
+        return
+    written, source = os.path.realpath(path), os.path.realpath(data)
+    if written == source or written.startswith(source.rstrip(os.sep) + os.sep):
+        raise ConfigError(f"{what} {path} lies in the data set {data}, which is only ever read. Name a place outside it.")
 
 
 def remove_orphans(folder: str | Path) -> list[Path]:

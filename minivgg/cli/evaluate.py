@@ -52,6 +52,7 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     from ..evaluation.choice import choose
     from ..evaluation.posteriors import fuse, posteriors
     from ..evaluation.scores import leaders, score
+    from ..files import require_outside
     from ..train import Evaluation, Predictor, trained
 
     require_named({"RUN": run, "DATA": data, "--with": others, "--out": out})
@@ -61,6 +62,7 @@ def command(run: str, data: str | None, others: tuple[str, ...], out: str | None
     if out is not None:
         from ..evaluation.report import make_folder
 
+        require_outside("-o", out, data or (trained(run).config().data if Path(run).is_dir() else None))
         make_folder(Path(out))
     chosen = choose(predictors, run, data, options["on_bad"])
     protocol = (options["protocol"], options["scales"], options["flip"], limit)

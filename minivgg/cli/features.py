@@ -38,11 +38,13 @@ def command(run: str, data: str | None, out: str, memory: str | None, on_bad: st
     from ..errors import ConfigError
     from ..evaluation.feature_file import write_features
     from ..evaluation.features import features_of_parts
+    from ..files import require_outside
     from ..train import Predictor
 
     require_named({"RUN": run, "DATA": data})
     if Path(out).suffix != ".npz" or not Path(out).parent.is_dir():
         raise ConfigError(f"-o must name an .npz file in a folder that exists, but is {out!r}.")
+    require_outside("-o", out, data)
     predictor = Predictor.load(run, **{name: options.pop(name) for name in ("best", "device", "precision")})
     parts = images.parts(data, grey=predictor.shape[2] == 1, on_bad=on_bad)
     made = features_of_parts(predictor, parts, **options, memory=None if memory is None else bytes_of(memory))

@@ -34,7 +34,7 @@ class PlanFolder:
         """A new folder under config.out, with plan.toml. Raises StorageError if it cannot be made, ConfigError for a wrong plan."""
         config = config.with_absolute_paths()
         stages(config, Path(config.out))  # refused before anything is written
-        folder = cls(new_folder(config.out, _name(config)))
+        folder = cls(new_folder(config, _name(config)))
         write_atomically(folder.path / _FILE, config_toml(config))
         return folder
 

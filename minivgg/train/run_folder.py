@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError, StorageError
-from ..files import remove_orphans, write_atomically
+from ..files import remove_orphans, require_outside, write_atomically
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
 
@@ -44,7 +44,7 @@ class RunFolder:
 
         Raises StorageError if it cannot be made.
         """
-        folder = cls(new_folder(config.out, config.model))
+        folder = cls(new_folder(config, config.model))
         folder.begin(config, classes)
         return folder
 
@@ -119,8 +119,13 @@ class RunFolder:
         write_atomically(path, json.dumps([*processes, entry], indent=1) + "\n")
 
 
-def new_folder(out: str, name: str) -> Path:
-    """Make the folder out/<date>_<name>, or <date>_<name>-2, … if it is there. Raises StorageError if it cannot be made."""
+def new_folder(config: TrainConfig, name: str) -> Path:
+    """Make the folder <date>_<name> in config.out, or <date>_<name>-2, … if it is there.
+
+    Raises StorageError if it cannot be made, ConfigError if it would lie in the data set.
+    """
+    out = config.out
+    require_outside("--out", out, config.data)
     date = datetime.date.today().isoformat()
     number = 1
     while True:
