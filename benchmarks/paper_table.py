@@ -159,6 +159,8 @@ def page(table: Table, command: str, images: str, width: float = 0.25) -> list[s
         "one scale, Q = S or the middle of its range (the paper's Table 3). The others are the last network at Q = 37, 55 and 73: on whole",
         "images (Table 4), on 5×5 crops, and the mean of both (Table 5). Every test image is seen mirrored, too. As in the paper, a crop",
         f"shows 75 % of an image at S = 37, 34 % at 55 and 19 % at 73{filled}.",
+        "Dense evaluation has less to go by than the paper's: behind five halvings an image of 37 or 55 pixels is one cell, and what does",
+        "not fill it, on the right and below, is cut off; one of 73 is 2×2 cells. The paper's 384 are 6×6 places of a window of 7×7 cells.",
         "",
         *markdown(["network", *COLUMNS], "r" * len(COLUMNS)),
         *(line for row, cells in table.wrong.items() for line in markdown([row, *(percent(cells[column]) for column in COLUMNS)])),

@@ -32,8 +32,8 @@ RECIPE = {
     "recipe": "paper", "image_size": 32, "width": 0.25, "batch_size": 32, "lr": 0.02, "clip": 1.0, "schedule": "constant",
 }  # fmt: skip
 SCALE = "37"  # 256 · 32 / 224
-# Beside those from A, D has nine random convolutions, E twelve, C's 1×1 ones have small fan-ins, LRN divides by 2^¾: each weakens the signal, and in so
-# few steps it must be stronger to begin with.
+# Beside those from A, D has nine random convolutions, E twelve, C's 1×1 ones have small fan-ins, and LRN divides by 2^¾: each weakens
+# the signal, and in so few steps it must be stronger to begin with.
 STD = {"A-LRN": 0.0125, "C": 0.015, "D": 0.0125, "E": 0.015}
 USUAL = 0.01
 
