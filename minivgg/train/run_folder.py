@@ -125,7 +125,8 @@ def new_folder(config: TrainConfig, name: str) -> Path:
     Raises StorageError if it cannot be made, ConfigError if it would lie in the data set.
     """
     out = config.out
-    require_outside("--out", out, config.data)
+    if Path(config.data).is_dir():
+        require_outside("--out", out, config.data)
     date = datetime.date.today().isoformat()
     number = 1
     while True:

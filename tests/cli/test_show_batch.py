@@ -51,9 +51,9 @@ def test_the_sheet_shows_what_training_sees(evaluation: bool) -> None:
 
 def test_colours_beyond_black_and_white_are_cut(folder: Path) -> None:
     """A huge shift saturates and does not wrap around: what should be above white is white."""
-    config = TrainConfig(data=str(folder), colour_shift=100.0, val_split=0.2)
+    config = TrainConfig(data=str(folder), colour_shift=10.0, val_split=0.2)
     shown = pictures(contact_sheet(config, 8)[0], 32, 32, 3, 8)
-    assert {0, 255} <= set(shown.reshape(-1).tolist()) and ((shown == 0) | (shown == 255)).mean() > 0.8
+    assert {0, 255} <= set(shown.reshape(-1).tolist()) and ((shown == 0) | (shown == 255)).mean() > 0.3
 
 
 def test_the_command_writes_one_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
