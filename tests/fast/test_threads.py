@@ -173,6 +173,7 @@ def test_an_interrupted_caller_leaves_a_pool_that_works(monkeypatch: pytest.Monk
 def test_an_interrupted_wait_is_not_taken_for_the_next_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real Ctrl-C while the caller, done with its own parts, waits for a helper: the next run waits for its own helper's parts."""
     monkeypatch.setenv("MINIVGG_THREADS", "2")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     caller, meeting = threading.get_ident(), threading.Barrier(2, timeout=30)
 
     def part(i: int, interrupt: bool) -> int:
@@ -184,8 +185,11 @@ def test_an_interrupted_wait_is_not_taken_for_the_next_answer(monkeypatch: pytes
                 time.sleep(0.05)
         return i
 
-    with pytest.raises(KeyboardInterrupt):
-        run(lambda i: part(i, True), range(2))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(lambda i: part(i, True), range(2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     for _ in range(2):
         assert run(lambda i: part(i, False), range(2)) == [0, 1]
 
