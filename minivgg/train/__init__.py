@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..weights import Checkpoint, load_checkpoint, save_checkpoint
 from .benchmark import StepCost, measure
 from .build import Job, build_job
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
 from .contact_sheet import contact_sheet

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import models
 from ..errors import CheckpointError
-from .checkpoint import Checkpoint, load_checkpoint
+from ..weights import Checkpoint, load_checkpoint
 from .config import TrainConfig
 from .plan_folder import trained
 

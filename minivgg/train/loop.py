@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..backend.precision import precision
+from ..weights import save_checkpoint
 from .build import Job
-from .checkpoint import save_checkpoint
 from .evaluate import evaluate
 from .feeding import Timed, feed
 from .guard import Guard

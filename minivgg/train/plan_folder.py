@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..files import write_atomically
-from .checkpoint import load_checkpoint
+from ..weights import load_checkpoint
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
 from .plan import Stage, stages

@@ -18,8 +18,8 @@ from ..backend.layout import as_nchw
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
 from ..errors import CheckpointError, DataError
+from ..weights import load_checkpoint
 from .build import build_model, evaluation_loader
-from .checkpoint import load_checkpoint
 from .config import TrainConfig
 from .evaluate import Evaluation, evaluate
 from .plan_folder import trained

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..weights import load_checkpoint
 from .build import build_job
-from .checkpoint import load_checkpoint
 from .config import NOT_IN_CHECKPOINTS, TrainConfig
 from .evaluate import Evaluation
 from .loop import Trainer

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, DataError
+from ..weights import Checkpoint
 from .build import Job
-from .checkpoint import Checkpoint
 from .config import TrainConfig
 from .progress import Progress
 from .run_folder import versions

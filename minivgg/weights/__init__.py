@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from .load import load
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .load import load, read
 from .npz import read_npz
 from .safetensors import read_safetensors, safetensors_bytes
 
-__all__ = ["load", "read_npz", "read_safetensors", "safetensors_bytes"]
+__all__ = [
+    "Checkpoint",
+    "load",
+    "load_checkpoint",
+    "read",
+    "read_npz",
+    "read_safetensors",
+    "safetensors_bytes",
+    "save_checkpoint",
+]

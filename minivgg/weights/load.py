@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import CheckpointError, nearest
+from .checkpoint import OPTIMIZER
 from .npz import read_npz
+from .opening import opened
 from .safetensors import read_safetensors
 
-__all__ = ["OPTIMIZER", "load", "read_bytes"]
+__all__ = ["READERS", "load", "read"]
 
-OPTIMIZER = "optimizer."  # names that begin so, in minivgg's own checkpoints, belong to the optimiser
-
-_READERS: dict[str, Callable[[bytes, str], tuple[dict[str, Any], dict[str, str]]]] = {
+# suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
+READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
     ".npz": read_npz,
     ".safetensors": read_safetensors,
 }
@@ -24,20 +25,18 @@ def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
     Reads .safetensors (a run's checkpoint is one; its optimiser state is left out) and .npz.
-    Memory: at most the file and its arrays. Raises CheckpointError, with path and reason, for a missing,
+    Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """
-    path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise CheckpointError(f'{path}: weights in "{path.suffix}" files cannot be read; {nearest(path.suffix, _READERS)}')
-    arrays, _ = reader(read_bytes(path), str(path))
+    arrays, _ = read(path)
     return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole file. Raises CheckpointError with the path if it is missing or unreadable."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}). Check the path and its permissions.") from None
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """(all arrays by the names that they have in the file, the file's metadata). Raises as `load` does."""
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise CheckpointError(f'{path}: weights in "{path.suffix}" files cannot be read; {nearest(path.suffix, READERS)}')
+    with opened(path) as file:
+        return reader(file, str(path))

@@ -6,7 +6,7 @@ import io
 import math
 import zipfile
 import zlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,15 +18,15 @@ __all__ = ["read_npz"]
 _MAX_BYTES = 8 << 30  # of all arrays together; VGG-19 has 0.6e9
 
 
-def read_npz(content: bytes, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """(arrays by name, {}) of an .npz file's contents; `path` is for messages.
+def read_npz(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(arrays by name, {}) of an .npz file; `path` is for messages.
 
     Raises CheckpointError for a damaged zip, a name that occurs twice, an array of Python objects, a shape that
     does not fit its bytes, or more than 8 GiB in all.
     """
     arrays: dict[str, Any] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if size > _MAX_BYTES:
@@ -35,8 +35,8 @@ def read_npz(content: bytes, path: str) -> tuple[dict[str, Any], dict[str, str]]
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
                     raise CheckpointError(f'{path}: the name "{name}" occurs twice, so its contents are ambiguous.')
-                with archive.open(member) as file:
-                    arrays[name] = _array(file.read(member.file_size), name, path)
+                with archive.open(member) as content:
+                    arrays[name] = _array(content.read(member.file_size), name, path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise CheckpointError(f"{path}: is not a whole .npz file ({error}).") from None
     return arrays, {}

@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import CheckpointError
+from .opening import size_of
 
 __all__ = ["read_safetensors", "safetensors_bytes"]
 
@@ -35,39 +36,39 @@ def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str]) ->
     return bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)))
 
 
-def read_safetensors(content: bytes, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """(arrays by name, metadata) of a file's contents; `path` is for messages. The arrays are writable copies; BF16 becomes float32.
+def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(arrays by name, metadata) of a file; `path` is for messages. The arrays are writable copies; BF16 becomes float32.
 
     Raises CheckpointError unless every byte of the file is accounted for exactly once.
     """
-    header, begin = _header(content, path)
+    size = size_of(file)
+    header, begin = _header(file, size, path)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{path}: its __metadata__ is not a table of strings. The file is damaged.")
     arrays: dict[str, Any] = {}
+    end = max((_offsets(entry, name, path)[1] for name, entry in header.items()), default=0)
+    if begin + end != size:
+        raise CheckpointError(f"{path}: {begin + end:,} bytes were expected, but the file has {size:,}. It is damaged or incomplete.")
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: _offsets(item[1], item[0], path)):
         first, last = _offsets(entry, name, path)
         if first != end:
             raise CheckpointError(f"{path}: {name} begins at byte {first} of the data, but {end} was expected. The file is damaged.")
-        arrays[name] = _array(content[begin + first : begin + last], entry, name, path)
+        arrays[name] = _array(file, last - first, entry, name, path)
         end = last
-    if begin + end != len(content):
-        raise CheckpointError(
-            f"{path}: {begin + end:,} bytes were expected, but the file has {len(content):,}. It is damaged or incomplete."
-        )
     return arrays, metadata
 
 
-def _header(content: bytes, path: str) -> tuple[dict[str, Any], int]:
+def _header(file: BinaryIO, size: int, path: str) -> tuple[dict[str, Any], int]:
     """The JSON header and the offset at which the data begins."""
-    if len(content) < 8:
-        raise CheckpointError(f"{path}: {len(content)} bytes are too few for a safetensors file, which begins with 8 bytes of length.")
-    length = int.from_bytes(content[:8], "little")
-    if length > min(_MAX_HEADER, len(content) - 8):
-        raise CheckpointError(f"{path}: is not a safetensors file, or is cut off: a header of {length:,} bytes in {len(content):,}.")
+    if size < 8:
+        raise CheckpointError(f"{path}: {size} bytes are too few for a safetensors file, which begins with 8 bytes of length.")
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(_MAX_HEADER, size - 8):
+        raise CheckpointError(f"{path}: is not a safetensors file, or is cut off: a header of {length:,} bytes in {size:,}.")
     try:
-        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=lambda pairs: _without_duplicates(pairs, path))
+        header = json.loads(file.read(length).decode(), object_pairs_hook=lambda pairs: _without_duplicates(pairs, path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -93,16 +94,20 @@ def _offsets(entry: Any, name: str, path: str) -> tuple[int, int]:
     return offsets[0], offsets[1]
 
 
-def _array(data: bytes, entry: Mapping[str, Any], name: str, path: str) -> Any:
+def _array(file: BinaryIO, size: int, entry: Mapping[str, Any], name: str, path: str) -> Any:
     kind, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(kind, str) or kind not in _DTYPES:
         raise CheckpointError(f"{path}: {name} has the dtype {kind!r}; supported are {', '.join(sorted(_DTYPES))}.")
     if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
         raise CheckpointError(f"{path}: {name} has the shape {shape!r}, which is not a list of sizes. The file is damaged.")
     dtype = np.dtype(_DTYPES[kind])
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise CheckpointError(f"{path}: {name} {kind} {shape} needs {math.prod(shape) * dtype.itemsize:,} bytes, but has {len(data):,}.")
-    array = np.frombuffer(data, dtype).reshape(shape)
+    if math.prod(shape) * dtype.itemsize != size:
+        raise CheckpointError(f"{path}: {name} {kind} {shape} needs {math.prod(shape) * dtype.itemsize:,} bytes, but has {size:,}.")
+    array = np.empty(shape, dtype)
+    if array.size and file.readinto(array.reshape(-1).view("u1").data) != size:  # type: ignore[attr-defined]
+        raise CheckpointError(f"{path}: ends within {name}. The file is damaged or incomplete.")
     if kind == "BF16":  # the upper half of a float32
-        return (array.astype("<u4") << 16).view("<f4")
-    return array.copy()
+        wide = array.astype("<u4")
+        wide <<= 16
+        return wide.view("<f4")
+    return array

@@ -14,7 +14,7 @@ from minivgg import data
 from minivgg.data import read_image
 from minivgg.errors import CheckpointError, DataError
 from minivgg.train import Predictor, save_checkpoint, train
-from minivgg.train.checkpoint import Checkpoint, load_checkpoint
+from minivgg.train import Checkpoint, load_checkpoint
 
 
 def gradient(height=20, width=30, channels=3):

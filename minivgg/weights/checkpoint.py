@@ -23,10 +23,12 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError
 from ..files import write_atomically
-from ..weights.load import OPTIMIZER, read_bytes
-from ..weights.safetensors import read_safetensors, safetensors_bytes
+from .opening import opened
+from .safetensors import read_safetensors, safetensors_bytes
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["OPTIMIZER", "Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+OPTIMIZER = "optimizer."  # arrays whose names begin so belong to the optimiser
 
 _KEY = "minivgg"
 _FORMAT = 1
@@ -60,7 +62,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     of a newer format, or not written by minivgg.
     """
     path = Path(path)
-    arrays, metadata = read_safetensors(read_bytes(path), str(path))
+    with opened(path) as file:
+        arrays, metadata = read_safetensors(file, str(path))
     if set(metadata) != {_KEY}:
         raise CheckpointError(f"{path}: is not a checkpoint of minivgg (its metadata has the keys {sorted(metadata)}, not only {_KEY!r}).")
     body = _parse(metadata[_KEY], path)
