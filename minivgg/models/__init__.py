@@ -4,6 +4,7 @@ from ..nn.summary import summary
 from .blocks import STAGED, blocks, shallow
 from .dense import Dense, dense, undense
 from .drawing import drawing
+from .layers import layers
 from .vgg import COLUMNS, MODELS, NAMES, VGG, build
 
 vgg11, vgg11_bn, vgg11_lrn = MODELS["vgg11"], MODELS["vgg11_bn"], MODELS["vgg11_lrn"]
@@ -23,6 +24,7 @@ __all__ = [
     "build",
     "dense",
     "drawing",
+    "layers",
     "shallow",
     "summary",
     "undense",

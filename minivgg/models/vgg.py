@@ -45,6 +45,7 @@ class _Plan:
     init: str
     std: float
     seed: int
+    ceil_mode: bool
 
     def channels(self, full: int) -> int:
         """`full` channels of the paper, scaled by the width."""
@@ -99,6 +100,7 @@ class VGG(nn.Module):
         recompute: bool = False,
         title: str = "VGG",
         init_std: float = 0.01,
+        ceil_mode: bool = False,
     ) -> None:
         _check(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         nn.init.initialiser(init)
@@ -109,7 +111,8 @@ class VGG(nn.Module):
                 f"image_size must be at least 32 (five halvings) and width in (0, 10000], but they are {image_size} and {width}."
             )
         self.column, self.title, self.image_size, self.in_channels, self.num_classes = column, title, image_size, in_channels, num_classes
-        plan = _Plan(width, init, init_std, seed)
+        self.ceil_mode = ceil_mode
+        plan = _Plan(width, init, init_std, seed, ceil_mode)
         layers = _features(COLUMNS[column], batch_norm, in_channels, plan)
         self.features = _Blocks(*layers) if recompute else nn.Sequential(*layers)
         cells = image_size // 32 if head == "paper" else 1
@@ -164,7 +167,7 @@ def _features(column: str, batch_norm: bool, in_channels: int, plan: _Plan) -> l
     channels, full_channels = in_channels, in_channels
     for entry in column.split():
         if entry == "|":
-            layers.append(nn.MaxPool2d(2))
+            layers.append(nn.MaxPool2d(2, ceil_mode=plan.ceil_mode))
         elif entry == "L":
             layers.append(nn.LocalResponseNorm())
         else:
@@ -187,8 +190,9 @@ def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]
         seed: int = 0,
         recompute: bool = False,
         init_std: float = 0.01,
+        ceil_mode: bool = False,
     ) -> VGG:
-        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, recompute, name, init_std)
+        return VGG(column, batch_norm, num_classes, in_channels, image_size, width, head, init, seed, recompute, name, init_std, ceil_mode)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"""Configuration {column} of the paper{", with batch norm before each ReLU" if batch_norm else ""}: a VGG.
@@ -197,7 +201,7 @@ def _constructor(name: str, column: str, batch_norm: bool) -> Callable[..., VGG]
     pooling and one linear layer). `width` scales all channels and hidden units. `init`: "he", "glorot" or "paper"
     (N(0, init_std²), with its gain kept for other widths and sizes). Weights depend on `seed` and their names alone.
     `recompute` keeps only the blocks' inputs for the backward pass and runs each block again there: the same bits, a third
-    more time, a fraction of the memory (nn.checkpoint).
+    more time, a fraction of the memory (nn.checkpoint). `ceil_mode` pools as Caffe does, 113 pixels of 225, where the rest pools to 112.
     Raises ConfigError for impossible arguments.
     """
     return construct

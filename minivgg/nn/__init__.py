@@ -1,6 +1,8 @@
 """Layers and their composition: parameters under names, on top of the ops. No array library is touched here."""
 
 from . import init as init
+from .affine import Affine
+from .chain import Layer, build_chain, chain_of
 from .checkpoint import Checkpoint, checkpoint
 from .fold import fold_batch_norm
 from .functional import functional_call
@@ -22,6 +24,7 @@ from .summary import Summary, summary
 
 __all__ = [
     "AdaptiveAvgPool2d",
+    "Affine",
     "BatchNorm2d",
     "Buffer",
     "Checkpoint",
@@ -29,6 +32,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Layer",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
@@ -37,6 +41,8 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Summary",
+    "build_chain",
+    "chain_of",
     "checkpoint",
     "fold_batch_norm",
     "functional_call",

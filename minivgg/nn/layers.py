@@ -231,11 +231,14 @@ class ReLU(Module):
 
 
 class Flatten(Module):
-    """(N, C, H, W) → (N, C·H·W)."""
+    """(N, C, H, W) → (N, C·H·W), channel by channel, or with `channels_last` place by place, as in networks made with TensorFlow."""
+
+    def __init__(self, channels_last: bool = False) -> None:
+        self.channels_last = channels_last
 
     def forward(self, x: Any) -> Any:
         """(N, …) → (N, everything else)."""
-        return ops.flatten(x)
+        return ops.flatten(ops.transpose(x, (0, *range(2, x.ndim), 1)) if self.channels_last else x)
 
 
 class Dropout(Module):

@@ -18,8 +18,8 @@ from ..backend.layout import as_nchw
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
 from ..errors import CheckpointError, DataError
-from ..weights import load_checkpoint
-from .build import build_model, evaluation_loader
+from ..pretrained import Network, read
+from .build import evaluation_loader
 from .config import TrainConfig
 from .evaluate import Evaluation, evaluate
 from .plan_folder import trained
@@ -43,33 +43,31 @@ class Predictor:
 
     @classmethod
     def load(cls, run: str | Path, *, best: bool = False, device: str = "auto", precision: str | None = None) -> Predictor:
-        """The model of a run folder (its last checkpoint, or its best), of a plan's last finished stage, or of a checkpoint.
+        """The model of a run folder (its last checkpoint, or its best), of a plan's last finished stage, or of a file: a checkpoint, or
+        weights of any format that `pretrained.read` knows.
 
         precision: by default the run's own on a card, and fp32 on a CPU. Raises CheckpointError if the file is missing, damaged,
         or not of a run; ConfigError if the device cannot compute in that precision.
         """
         path = trained(run).checkpoint(best) if Path(run).is_dir() else Path(run)
-        checkpoint = load_checkpoint(path)
+        network = read(path)
+        images = network.state.get("images") or {"count": 0, "shape": [None, None, network.options["in_channels"]], "sha256": ""}
         try:
-            state = checkpoint.state
-            config = TrainConfig.of(state["config"], source=str(path))
-            height, width, channels = state["images"]["shape"]
-            classes = tuple(state["classes"])
-            transform = data.from_json(state["preprocessing"])
+            config = _config(network, path)
+            height, width, channels = images["shape"]
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
         place = Device(device)
         chosen = check(precision or ("fp32" if place.kind == "cpu" else config.precision), place)
-        model = build_model(config, len(classes), channels)
         try:
-            model.load_state_dict(checkpoint.model)
+            model = network.build().to(device=str(place))
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
-        model = model.to(device=str(place)).eval()
-        return cls(model, classes, transform, (height, width, channels), config, place, state["images"], chosen)
+        return cls(model, network.classes, network.transform, (height, width, channels), config, place, images, chosen)
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
         """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
+        self.require_classes()
         height, width, channels = self.shape
         found = []
         for path in [paths] if isinstance(paths, str | Path) else paths:
@@ -97,6 +95,14 @@ class Predictor:
                 "Give back the images, or name others: evaluate RUN DATA."
             )
 
+    def require_classes(self) -> None:
+        """Raise CheckpointError for a network without a classifier."""
+        if not self.classes:
+            raise CheckpointError(
+                "the file has a network's features only, no classifier, so it knows no classes. "
+                "Train one on them: minivgg train DATA --weights FILE."
+            )
+
     def require_channels(self, dataset: data.LabelledImages) -> None:
         """Raise DataError unless `dataset` has the channels that the model was trained on."""
         if dataset.shape[2] != self.shape[2]:
@@ -104,6 +110,7 @@ class Predictor:
 
     def require_fit(self, dataset: data.LabelledImages) -> None:
         """Raise DataError unless `dataset` has the channels and the classes, in their order, that the model was trained on."""
+        self.require_classes()
         self.require_channels(dataset)
         if dataset.classes != self.classes:
             lacks = [name for name in self.classes if name not in dataset.classes]
@@ -120,6 +127,14 @@ class Predictor:
         self.require_fit(dataset)
         with in_precision(self.precision):
             return evaluate(self.model, evaluation_loader(dataset, self.config.micro_batch, self.transform, 1), self.device)
+
+
+def _config(network: Network, path: Path) -> TrainConfig:
+    """The configuration of a run's checkpoint; of another file's network one with its model, head and sizes."""
+    if network.state:
+        return TrainConfig.of(network.state["config"], source=str(path))
+    sizes = {key: value for key, value in network.options.items() if key in {"image_size", "width", "head"}}
+    return TrainConfig.of({"model": network.model or "chain", **sizes}, source=str(path))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .load import load, read
 from .npz import read_npz
-from .safetensors import read_safetensors, safetensors_bytes
+from .safetensors import read_metadata, read_safetensors, safetensors_bytes
 
 __all__ = [
     "Checkpoint",
     "load",
     "load_checkpoint",
     "read",
+    "read_metadata",
     "read_npz",
     "read_safetensors",
     "safetensors_bytes",

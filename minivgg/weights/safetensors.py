@@ -13,14 +13,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import CheckpointError
-from .opening import size_of
+from .opening import opened, size_of
 
-__all__ = ["read_safetensors", "safetensors_bytes"]
+__all__ = ["read_metadata", "read_safetensors", "safetensors_bytes"]
 
 _DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
@@ -43,9 +44,7 @@ def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[st
     """
     size = size_of(file)
     header, begin = _header(file, size, path)
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise CheckpointError(f"{path}: its __metadata__ is not a table of strings. The file is damaged.")
+    metadata = _metadata(header, path)
     arrays: dict[str, Any] = {}
     end = max((_offsets(entry, name, path)[1] for name, entry in header.items()), default=0)
     if begin + end != size:
@@ -58,6 +57,19 @@ def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[st
         arrays[name] = _array(file, last - first, entry, name, path)
         end = last
     return arrays, metadata
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a .safetensors file, without its arrays. Raises CheckpointError if its header is damaged."""
+    with opened(path) as file:
+        return _metadata(_header(file, size_of(file), str(path))[0], str(path))
+
+
+def _metadata(header: dict[str, Any], path: str) -> dict[str, str]:
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(f"{path}: its __metadata__ is not a table of strings. The file is damaged.")
+    return metadata
 
 
 def _header(file: BinaryIO, size: int, path: str) -> tuple[dict[str, Any], int]:

@@ -13,8 +13,7 @@ from PIL import Image
 from minivgg import data
 from minivgg.data import read_image
 from minivgg.errors import CheckpointError, DataError
-from minivgg.train import Predictor, save_checkpoint, train
-from minivgg.train import Checkpoint, load_checkpoint
+from minivgg.train import Checkpoint, Predictor, load_checkpoint, save_checkpoint, train
 
 
 def gradient(height=20, width=30, channels=3):

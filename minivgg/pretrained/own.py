@@ -1,0 +1,63 @@
+"""This package's own file of a network: a checkpoint (`weights.checkpoint`) whose state describes the network in place of a run.
+
+    {"network": {"model": …, "options": {…}, "layers": […], "origin": …, "whole": …, "notes": […]}, "classes": […], "preprocessing": {…}}
+
+Such a file has the digest of a checkpoint, so that no damaged one is ever believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import data, nn
+from ..errors import CheckpointError
+from ..weights import Checkpoint, save_checkpoint
+from .network import Network
+
+__all__ = ["network_of", "save"]
+
+_OPTIONS = ("num_classes", "in_channels", "image_size", "width", "head", "ceil_mode")
+
+
+def save(path: str | Path, network: Network) -> None:
+    """Write the network into a .safetensors file, in one step. Raises StorageError if that cannot be done."""
+    about = {
+        "model": network.model,
+        "options": dict(network.options),
+        "layers": [layer.to_json() for layer in network.layers],
+        "origin": network.origin,
+        "whole": network.whole,
+        "notes": list(network.notes),
+    }
+    state = {"network": about, "classes": list(network.classes), "preprocessing": network.transform.to_json()}
+    save_checkpoint(path, Checkpoint(network.arrays, {}, state))
+
+
+def network_of(checkpoint: Checkpoint, path: str) -> Network:
+    """The network of a checkpoint: of a file that `save` wrote, or of a run. Raises CheckpointError if its state describes neither."""
+    state = checkpoint.state
+    try:
+        classes, transform = tuple(state["classes"]), data.from_json(state["preprocessing"])
+        if "network" in state:
+            about = state["network"]
+            layers = tuple(nn.Layer.of(layer) for layer in about["layers"])
+            return Network(
+                about["model"], about["options"], checkpoint.model, classes, transform,
+                layers, about["origin"], about["whole"], tuple(about["notes"]),
+            )  # fmt: skip
+        config = state["config"]
+        options = {
+            **{key: config[key] for key in _OPTIONS if key in config},
+            "num_classes": len(classes),
+            "in_channels": state["images"]["shape"][2],
+        }
+        return Network(config["model"], options, checkpoint.model, classes, transform, state=state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
+
+
+def is_own(metadata: Mapping[str, Any]) -> bool:
+    """Whether a safetensors file with this metadata is one of this package's."""
+    return "minivgg" in metadata
