@@ -10,5 +10,6 @@ from .network import Network
 from .own import save
 from .preparing import PREPARATIONS, preparation
 from .read import read
+from .report import Match, Report
 
-__all__ = ["PREPARATIONS", "Network", "imagenet_classes", "preparation", "read", "save"]
+__all__ = ["PREPARATIONS", "Match", "Network", "Report", "imagenet_classes", "preparation", "read", "save"]

@@ -54,7 +54,7 @@ class Convention:
     parts: Mapping[str, str] = field(default_factory=lambda: _PLAIN)
     norms: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     joint: str = "."
-    storage: Storage = Storage()
+    storage: Storage = field(default_factory=Storage)
     preparation: str = "torchvision"
     bgr: bool = False
     ceil_mode: bool = False

@@ -17,4 +17,6 @@ def require_finite(arrays: Mapping[str, Array], path: str) -> None:
     NaN goes through both."""
     for name, array in arrays.items():
         if array.size and array.dtype.kind in "fc" and not (np.isfinite(array.min()) and np.isfinite(array.max())):
-            raise CheckpointError(f"{path}: {name} {array.shape} holds NaN or infinite values. The file is damaged, or its training failed.")
+            raise CheckpointError(
+                f"{path}: {name} {array.shape} holds NaN or infinite values. The file is damaged, or its training failed."
+            )

@@ -10,6 +10,7 @@ from .. import data, models, nn
 from ..backend.arrays import Array
 from ..backend.device import Device
 from ..errors import CheckpointError, MinivggError
+from .report import Report
 
 __all__ = ["Network"]
 
@@ -27,6 +28,7 @@ class Network:
     origin     whose names and conventions the file had: minivgg, torchvision, timm, Keras, Caffe, ONNX
     notes      what was done to the arrays to make them fit, a sentence each
     state      of a run's checkpoint: all of its state, the configuration under "config"
+    report     what became of each of the file's arrays
     """
 
     model: str
@@ -39,6 +41,7 @@ class Network:
     whole: bool = True
     notes: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
 
     @property
     def image_size(self) -> int:

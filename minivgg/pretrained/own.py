@@ -1,6 +1,10 @@
 """This package's own file of a network: a checkpoint (`weights.checkpoint`) whose state describes the network in place of a run.
 
-    {"network": {"model": …, "options": {…}, "layers": […], "origin": …, "whole": …, "notes": […]}, "classes": […], "preprocessing": {…}}
+    {"network": {"model": …, "options": {…}, "layers": […], "origin": …, "whole": …, "notes": […]}, "classes": […], "preprocessing": {…},
+     "images": …}
+
+"images" tells of the images that a run was trained on, as in its checkpoints, and is left out where it is unknown: the size to which images
+are brought before anything else.
 
 Such a file has the digest of a checkpoint, so that no damaged one is ever believed.
 """
@@ -21,8 +25,11 @@ __all__ = ["network_of", "save"]
 _OPTIONS = ("num_classes", "in_channels", "image_size", "width", "head", "ceil_mode")
 
 
-def save(path: str | Path, network: Network) -> None:
-    """Write the network into a .safetensors file, in one step. Raises StorageError if that cannot be done."""
+def save(path: str | Path, network: Network, bfloat16: bool = False) -> None:
+    """Write the network into a .safetensors file, in one step; with `bfloat16` its floating-point arrays in that type, rounded.
+
+    Raises StorageError if that cannot be done.
+    """
     about = {
         "model": network.model,
         "options": dict(network.options),
@@ -32,7 +39,8 @@ def save(path: str | Path, network: Network) -> None:
         "notes": list(network.notes),
     }
     state = {"network": about, "classes": list(network.classes), "preprocessing": network.transform.to_json()}
-    save_checkpoint(path, Checkpoint(network.arrays, {}, state))
+    state |= {key: value for key, value in network.state.items() if key == "images"}
+    save_checkpoint(path, Checkpoint(network.arrays, {}, state), bfloat16)
 
 
 def network_of(checkpoint: Checkpoint, path: str) -> Network:
@@ -46,6 +54,7 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
             return Network(
                 about["model"], about["options"], checkpoint.model, classes, transform,
                 layers, about["origin"], about["whole"], tuple(about["notes"]),
+                {key: state[key] for key in ("images",) if key in state},
             )  # fmt: skip
         config = state["config"]
         options = {

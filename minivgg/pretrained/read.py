@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
 
 from .. import models
-from ..backend.arrays import Array
-from ..errors import CheckpointError
-from ..weights import load, load_checkpoint, read_metadata
-from .imagenet import imagenet_classes
+from ..errors import CheckpointError, ConfigError
+from ..weights import load_checkpoint, read_metadata
+from ..weights.checkpoint import OPTIMIZER
+from ..weights.load import read as arrays_of
+from ..weights.onnx import read_graph
+from ..weights.opening import opened
+from .assembling import Wishes, assembled, require_fit
+from .conventions import CONVENTIONS
+from .finite import require_finite
+from .graphs import of_graph
 from .network import Network
 from .own import is_own, network_of
 from .preparing import preparation
+from .recognise import candidates, without_prefix
+from .report import Match, Report, listed
 
 __all__ = ["read"]
 
 
-def read(path: str | Path, prepared: str = "") -> Network:
-    """The network in a file. `prepared`: a name of PREPARATIONS, for files that do not say how images are to be prepared; by default that
-    of whoever the names are from.
+def read(
+    path: str | Path, prepared: str = "", *, only: str = "", model: str = "", strict: bool = True, image_size: int = 0
+) -> Network:  # fmt: skip
+    """The network in a file of weights.
 
-    Raises CheckpointError, with path and reason, for a file that is damaged, foreign, or of no VGG; ConfigError for an unknown
-    preparation.
+    prepared    a name of PREPARATIONS, for files that do not say how images are to be prepared; by default that of whoever the names
+                are from: torchvision and timm "torchvision", Keras, Caffe and TensorFlow "caffe", ONNX "unit"
+    only        "features": without the classifier, whatever that is
+    model       a name of models.MODELS, where the arrays leave it open: vgg11_lrn has those of vgg11
+    strict      refuse a file in which anything is missing or left over; otherwise what fits is taken, the features in any case
+    image_size  pixels, for networks that take images of any size; by default 224
+
+    Raises CheckpointError, with path and reason, for a file that is damaged, foreign, of no VGG, or that holds NaN; ConfigError for an
+    unknown preparation or model, and for wishes that the file does not leave open.
     """
     path = Path(path)
+    wishes = Wishes(prepared, only, model, strict, image_size)
+    if prepared:
+        preparation(prepared)
+    if model:
+        models.blocks(model)
+    if only not in {"", "features"} or not (image_size == 0 or 32 <= image_size <= 1 << 20):
+        raise ConfigError(f'only must be "features" and image_size at least 32, if given, but they are {only!r} and {image_size}.')
     if path.suffix.lower() == ".safetensors" and is_own(read_metadata(path)):
-        return network_of(load_checkpoint(path), str(path))
-    return _torchvision(load(path), str(path), prepared or "torchvision")
+        return _own(path, wishes)
+    if path.suffix.lower() == ".onnx":
+        with opened(path) as file:
+            return of_graph(read_graph(file, str(path)), str(path), wishes)
+    return _named(path, wishes)
 
 
-def _torchvision(arrays: Mapping[str, Array], path: str, prepared: str) -> Network:
-    """torchvision's names are this package's own."""
-    for name in models.MODELS:
-        if name.endswith("_lrn"):
-            continue
-        shapes = {key: array.shape for key, array in arrays.items()}
-        convolution, score = shapes.get("features.0.weight"), shapes.get("classifier.6.weight")
-        if convolution is None or score is None:
-            break
-        fc6 = shapes["classifier.0.weight"]
-        side = 32 * round((fc6[1] / 512) ** 0.5)
-        options = {
-            "num_classes": score[0], "in_channels": convolution[1], "image_size": side, "width": convolution[0] / 64, "head": "paper",
-        }  # fmt: skip
-        found = {layer for layers in models.blocks(name).values() for layer in layers}
-        if found == {key.rpartition(".")[0] for key in arrays}:
-            classes = imagenet_classes() if score[0] == 1000 else tuple(f"class {k}" for k in range(score[0]))
-            return Network(name, options, arrays, classes, preparation(prepared).transform(side), origin="torchvision")
-    raise CheckpointError(f"{path}: its {len(arrays)} arrays are not those of a VGG: {', '.join(list(arrays)[:5])} …")
+def _named(path: Path, wishes: Wishes) -> Network:
+    arrays, metadata = arrays_of(path)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
+    require_finite(arrays, str(path))
+    prefix = without_prefix(arrays)
+    arrays = {name.removeprefix(prefix): array for name, array in arrays.items()}
+    fits = candidates(arrays, wishes.model)
+    if not fits:
+        known = ", ".join(f"{next(iter(convention.places('vgg11', 'paper')))} ({convention.name})" for convention in CONVENTIONS)
+        raise CheckpointError(
+            f"{path}: its {len(arrays)} arrays ({listed(list(arrays)) or 'none'}) have not the names of a VGG, of which one is: {known}."
+        )
+    fit = require_fit(fits[0], str(path), wishes)
+    convention = next(convention for convention in CONVENTIONS if convention.name == fit.origin)
+    ceil_mode = convention.ceil_mode and metadata.get("pooling", "ceil") == "ceil"
+    return assembled(fit, arrays, str(path), wishes, convention.preparation, convention.bgr, ceil_mode, prefix=prefix)
+
+
+def _own(path: Path, wishes: Wishes) -> Network:
+    """A file of this package's own says all that can be wished for, but for `only`."""
+    network = network_of(load_checkpoint(path), str(path))
+    require_finite(network.arrays, str(path))
+    if wishes.prepared or wishes.image_size or wishes.model not in {"", network.model}:
+        raise ConfigError(f"{path}: it says itself what it is of ({network.model or 'a chain'}) and how images are prepared for it.")
+    if wishes.only and not network.model:
+        raise CheckpointError(f"{path}: it is of no VGG, so its features cannot be told from the rest. Take it without --only.")
+    arrays = {name: array for name, array in network.arrays.items() if not wishes.only or name.startswith("features.")}
+    left_over = tuple(name for name in network.arrays if name not in arrays)
+    if wishes.only:
+        options = {**network.options, "head": "linear", "num_classes": 1}
+        kept = {key: value for key, value in network.state.items() if key == "images"}
+        network = dataclasses.replace(network, options=options, arrays=arrays, classes=(), whole=False, state=kept)
+    layers = {module: layer for layer, modules in _blocks(network).items() for module in modules}
+    matched = [Match(name, name, layers.get(name.rpartition(".")[0], ""), tuple(array.shape)) for name, array in arrays.items()]
+    return dataclasses.replace(network, report=Report(tuple(matched), (), left_over))
+
+
+def _blocks(network: Network) -> dict[str, tuple[str, ...]]:
+    if network.model not in models.MODELS:
+        return {name: (name,) for name in dict.fromkeys(name.rpartition(".")[0] for name in network.arrays)}
+    return models.blocks(network.model, str(network.options.get("head", "paper")))

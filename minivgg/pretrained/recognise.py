@@ -102,7 +102,7 @@ def assess(
         array, expected = arrays[name], shapes[place.ours]
         counter = place.ours.endswith(_NOT_NEEDED)
         if turned[place.ours] != expected or (array.dtype.kind not in ("iuf" if counter else "f")):
-            wrong.append(f"{place.ours} is {turned[place.ours]} {array.dtype}, expected {expected}")
+            wrong.append(f"{place.ours} needs {expected} {'integers' if counter else 'floats'}, but {name} is {array.shape} {array.dtype}")
             del taken[name]
     biases = {f"{modules[0]}.bias" for modules in models.blocks(model).values() if modules[0].startswith("features")}
     bare = model.endswith("_bn") and biases.isdisjoint(turned)

@@ -53,7 +53,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _row(layer: str, matches: list[Match]) -> tuple[str, ...]:
+def _row(layer: str, matches: list[Match]) -> tuple[str, str, str, str, str]:
     """A layer's convolution or matrix, and what belongs to it."""
     first = matches[0]
     ours = dict.fromkeys(match.ours.rpartition(".")[0] for match in matches)

@@ -131,7 +131,7 @@ class Predictor:
 
 def _config(network: Network, path: Path) -> TrainConfig:
     """The configuration of a run's checkpoint; of another file's network one with its model, head and sizes."""
-    if network.state:
+    if "config" in network.state:
         return TrainConfig.of(network.state["config"], source=str(path))
     sizes = {key: value for key, value in network.options.items() if key in {"image_size", "width", "head"}}
     return TrainConfig.of({"model": network.model or "chain", **sizes}, source=str(path))

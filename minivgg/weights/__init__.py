@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .load import load, read
-from .npz import read_npz
+from .npz import npz_bytes, read_npz
 from .safetensors import read_metadata, read_safetensors, safetensors_bytes
 
 __all__ = [
     "Checkpoint",
     "load",
     "load_checkpoint",
+    "npz_bytes",
     "read",
     "read_metadata",
     "read_npz",

@@ -24,6 +24,7 @@ from ..backend.arrays import to_numpy
 from ..errors import CheckpointError
 from ..files import write_atomically
 from .opening import opened
+from .bfloat16 import rounded
 from .safetensors import read_safetensors, safetensors_bytes
 
 __all__ = ["OPTIMIZER", "Checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -43,16 +44,19 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write the file in one step; a kill at any instant leaves the old one or the new one.
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint, bfloat16: bool = False) -> None:
+    """Write the file in one step; a kill at any instant leaves the old one or the new one. With `bfloat16` all float32 arrays are rounded
+    to that type, and the digest is over the rounded ones, as float32: over what will be read.
 
     Raises StorageError if the disk is full or the folder cannot be written.
     """
     arrays = {**checkpoint.model, **{OPTIMIZER + name: array for name, array in checkpoint.optimizer.items()}}
     arrays = {name: np.asarray(to_numpy(array), order="C") for name, array in arrays.items()}
+    halves = {name for name, array in arrays.items() if bfloat16 and array.dtype == np.float32}
+    arrays.update({name: rounded(arrays[name]) for name in halves})
     body = {"format": _FORMAT, "state": checkpoint.state}
     metadata = {_KEY: _canonical({**body, "digest": _digest(arrays, body)})}
-    write_atomically(path, safetensors_bytes(arrays, metadata))
+    write_atomically(path, safetensors_bytes(arrays, metadata, halves))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

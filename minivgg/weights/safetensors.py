@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import CheckpointError
+from .bfloat16 import upper, widened
 from .opening import opened, size_of
 
 __all__ = ["read_metadata", "read_safetensors", "safetensors_bytes"]
@@ -30,11 +31,20 @@ _DTYPES = {
 _MAX_HEADER = 100_000_000  # bytes; the library's own limit
 
 
-def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
-    """The file's contents. Equal arrays and one metadata key give equal bytes; several keys may come in any order."""
-    from safetensors.numpy import save
+def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str], bfloat16: Collection[str] = ()) -> bytes:
+    """The file's contents. Equal arrays and one metadata key give equal bytes; several keys may come in any order.
 
-    return bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(metadata)))
+    bfloat16: names of float32 arrays that are written as BF16: they hold values of that type (`bfloat16.rounded`).
+    """
+    from safetensors import serialize
+
+    entries = {}
+    for name, array in arrays.items():
+        array = np.asarray(array, order="C")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        kind = "bfloat16" if name in bfloat16 else array.dtype.name
+        entries[name] = {"dtype": kind, "shape": array.shape, "data": (upper(array) if name in bfloat16 else array).tobytes()}
+    return bytes(serialize(entries, dict(metadata)))
 
 
 def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -119,7 +129,5 @@ def _array(file: BinaryIO, size: int, entry: Mapping[str, Any], name: str, path:
     if array.size and file.readinto(array.reshape(-1).view("u1").data) != size:  # type: ignore[attr-defined]
         raise CheckpointError(f"{path}: ends within {name}. The file is damaged or incomplete.")
     if kind == "BF16":  # the upper half of a float32
-        wide = array.astype("<u4")
-        wide <<= 16
-        return wide.view("<f4")
+        return widened(array)
     return array
