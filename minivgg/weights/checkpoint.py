@@ -23,8 +23,8 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError
 from ..files import write_atomically
-from .opening import opened
 from .bfloat16 import rounded
+from .opening import opened
 from .safetensors import read_safetensors, safetensors_bytes
 
 __all__ = ["OPTIMIZER", "Checkpoint", "load_checkpoint", "save_checkpoint"]

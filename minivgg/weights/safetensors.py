@@ -28,6 +28,7 @@ _DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2",
 }  # fmt: skip
+_NAMES = {np.dtype(code).str: name for name, code in _DTYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the library's own limit
 
 
@@ -36,15 +37,26 @@ def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str], bf
 
     bfloat16: names of float32 arrays that are written as BF16: they hold values of that type (`bfloat16.rounded`).
     """
-    from safetensors import serialize
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    if bfloat16:
+        return _bytes({name: (upper(a), "BF16") if name in bfloat16 else (a, _NAMES[a.dtype.str]) for name, a in arrays.items()}, metadata)
+    from safetensors.numpy import save
 
-    entries = {}
-    for name, array in arrays.items():
-        array = np.asarray(array, order="C")
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        kind = "bfloat16" if name in bfloat16 else array.dtype.name
-        entries[name] = {"dtype": kind, "shape": array.shape, "data": (upper(array) if name in bfloat16 else array).tobytes()}
-    return bytes(serialize(entries, dict(metadata)))
+    return bytes(save(arrays, dict(metadata)))
+
+
+def _bytes(arrays: Mapping[str, tuple[Any, str]], metadata: Mapping[str, str]) -> bytes:
+    """What the library would write if it knew BF16 in NumPy: large numbers first, so that all are aligned; the header filled up to 8·n."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    order = sorted(arrays, key=lambda name: (-arrays[name][0].itemsize, name))
+    end = 0
+    for name in order:
+        array, kind = arrays[name]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(arrays[name][0].tobytes() for name in order)])
 
 
 def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
