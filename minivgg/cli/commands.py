@@ -16,6 +16,7 @@ COMMANDS = {
     "show-batch": "Draw a sheet of images as the network will see them.",
     "evaluate": "Loss and accuracy of a trained model.",
     "predict": "Classify image files.",
+    "convert": "Weights of another program, or of a run, into a file of this one, or of another format.",
     "features": "What a trained model says of each image, as a file of vectors.",
     "classify": "A linear classifier on such vectors.",
     "check-data": "Read every image, and tell what is bad, double or odd.",

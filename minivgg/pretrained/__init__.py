@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .converting import DTYPES, cast, require_writable, write
 from .imagenet import imagenet_classes
 from .network import Network
 from .own import save
@@ -12,4 +13,17 @@ from .preparing import PREPARATIONS, preparation
 from .read import read
 from .report import Match, Report
 
-__all__ = ["PREPARATIONS", "Match", "Network", "Report", "imagenet_classes", "preparation", "read", "save"]
+__all__ = [
+    "DTYPES",
+    "PREPARATIONS",
+    "Match",
+    "Network",
+    "Report",
+    "cast",
+    "imagenet_classes",
+    "preparation",
+    "read",
+    "require_writable",
+    "save",
+    "write",
+]

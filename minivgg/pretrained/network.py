@@ -54,6 +54,16 @@ class Network:
         steps = self.transform.steps if isinstance(self.transform, data.Compose) else (self.transform,)
         return next((step for step in steps if isinstance(step, data.Normalise)), None)
 
+    def describe(self) -> str:
+        """One line: what it is, of how many classes, for which images, and how they are prepared."""
+        name = self.model or f"a chain of {len(self.layers)} layers"
+        width = f" ×{self.options['width']:g}" if self.options.get("width", 1) != 1 else ""
+        head = f"{len(self.classes)} classes, {self.options.get('head', 'own')} head" if self.whole else "features alone"
+        size = f"{self.options['in_channels']}×{self.image_size}×{self.image_size}"
+        normalise = self.normalise
+        colours = "as they are" if normalise is None else " ".join(f"{mean:.4g}/{std:.4g}" for mean, std in _levels(normalise))
+        return f"{name}{width}, {head}, images {size}, mean/deviation of 0..255: {colours}; origin: {self.origin}"
+
     def build(self) -> nn.Module:
         """The model, in evaluation mode, float32. One without a classifier gets head="linear" with a single class and weights of 0.
 
@@ -72,6 +82,10 @@ class Network:
         if lacks:
             raise CheckpointError(f"the arrays do not make a network: {len(lacks)} missing: {', '.join(lacks[:5])}")
         return model.eval()
+
+
+def _levels(normalise: data.Normalise) -> list[tuple[float, float]]:
+    return [(255 * mean, 255 * std) for mean, std in zip(normalise.mean, normalise.std, strict=True)]
 
 
 def _zeros(rng: Any, shape: tuple[int, ...]) -> Any:

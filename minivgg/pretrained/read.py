@@ -88,8 +88,10 @@ def _own(path: Path, wishes: Wishes) -> Network:
         options = {**network.options, "head": "linear", "num_classes": 1}
         kept = {key: value for key, value in network.state.items() if key == "images"}
         network = dataclasses.replace(network, options=options, arrays=arrays, classes=(), whole=False, state=kept)
-    layers = {module: layer for layer, modules in _blocks(network).items() for module in modules}
-    matched = [Match(name, name, layers.get(name.rpartition(".")[0], ""), tuple(array.shape)) for name, array in arrays.items()]
+    matched = []
+    for layer, modules in _blocks(network).items():
+        names = [name for name in arrays if name.rpartition(".")[0] in modules]
+        matched += [Match(name, name, layer, tuple(arrays[name].shape)) for name in names]
     return dataclasses.replace(network, report=Report(tuple(matched), (), left_over))
 
 

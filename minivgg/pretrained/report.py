@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Match", "Report", "listed"]
 
 _ROWS = 40  # VGG-19 has 19 layers
-_WIDTHS = (10, 22, 30, 16, 24)  # characters of a column, at most
+_WIDTHS = (8, 16, 30, 14, 24)  # characters of a column, at most: 100 in all
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Match:
 @dataclass(frozen=True)
 class Report:
     """`matched` arrays are in the network, `missing` ones it lacks (names here), `left_over` ones are of no use to it (names in the
-    file). `str` makes a table of it, a line for each layer, of at most 110 characters."""
+    file). `str` makes a table of it, a line for each layer, of at most 100 characters."""
 
     matched: tuple[Match, ...] = ()
     missing: tuple[str, ...] = ()
@@ -55,13 +55,16 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 def _row(layer: str, matches: list[Match]) -> tuple[str, str, str, str, str]:
     """A layer's convolution or matrix, and what belongs to it."""
-    first = matches[0]
+    first = max(matches, key=lambda match: len(match.shape))
+    matches = [first, *(match for match in matches if match is not first)]
     ours = dict.fromkeys(match.ours.rpartition(".")[0] for match in matches)
     here, *others = ours
     here += "".join(f", {name.rpartition('.')[2]}" for name in others)
     done = "; ".join(dict.fromkeys(match.done for match in matches if match.done))
-    theirs = first.theirs + (f" +{len(matches) - 1}" if len(matches) > 1 else "")
-    return layer, here, theirs, "×".join(map(str, first.shape)), done
+    more = f" +{len(matches) - 1}" if len(matches) > 1 else ""
+    room = _WIDTHS[2] - len(more)
+    theirs = first.theirs if len(first.theirs) <= room else f"…{first.theirs[1 - room :]}"
+    return layer, here, theirs + more, "×".join(map(str, first.shape)), done
 
 
 def _cut(text: str, width: int) -> str:

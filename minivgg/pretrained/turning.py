@@ -58,10 +58,10 @@ class Storage:
             done.append("HWIO → OIHW" if filters else "transposed")
         if layer.startswith("fc") and filters:
             array = array.reshape((array.shape[0], -1))
-            done.append("filters → matrix")
+            done.append("as a matrix")
         elif layer == "fc6" and self.cells_first and array.shape[1] != channels:
             array = _by_channel(array, channels)
-            done.append("inputs HWC → CHW")
+            done.append("HWC → CHW")
         return array, ", ".join(done)
 
 

@@ -1,9 +1,9 @@
 """bfloat16, which NumPy has not: the upper half of a float32, sign, eight bits of exponent and seven of fraction.
 
-Rounding to nearest, ties to even, by integers: with u the 32 bits and b bit 16, the last that is kept, u + 0x7FFF + b has in its upper
-half the rounded number. If the lower half is above 0x8000 the sum carries; below, it does not; at 0x8000 it carries where b is 1, to the even
-neighbour. A carry out of the fraction raises the exponent, as it should; beyond the largest number it gives infinity. A NaN with few bits
-would become infinity, or a number, so NaN gets its quiet bit and is cut.
+Rounding to nearest, ties to even, by integers: with u the 32 bits and b bit 16, the last that is kept, u + 0x7FFF + b has in its
+upper half the rounded number. If the lower half is above 0x8000 the sum carries; below, it does not; at 0x8000 it carries where b is 1,
+to the even neighbour. A carry out of the fraction raises the exponent, as it should; beyond the largest number it gives infinity. A NaN
+with few bits would become infinity, or a number, so every NaN becomes the plain one, 0x7FC0.
 """
 
 from __future__ import annotations
