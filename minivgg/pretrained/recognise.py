@@ -1,7 +1,8 @@
 """Which of this package's networks a file's arrays are of, by their names and shapes alone.
 
 Each convention and each network is tried; the one with the fewest arrays missing, left over or of another shape is taken, the first of
-equals. A-LRN has A's arrays, so that it is only found where it is asked for.
+equals. Where layers are numbered, a normalisation counts as one; under the paper's names A-LRN has A's arrays, and is only found where it
+is asked for.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def without_prefix(names: Iterable[str]) -> str:
 
 def candidates(arrays: Mapping[str, Array], model: str = "") -> list[Fit]:
     """How the arrays fit each network (or the one named), the best first; empty if no convention has any of their names."""
-    names = [model] if model else [name for name in models.MODELS if not name.endswith("_lrn")]
+    names = [model] if model else list(models.MODELS)
     found = []
     for convention in CONVENTIONS:
         known = set().union(*(convention.places(name, head) for name in names for head in ("paper", "linear")))
