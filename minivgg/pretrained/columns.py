@@ -45,7 +45,7 @@ def match(layers: Sequence[nn.Layer], arrays: Mapping[str, Array]) -> Column | N
     layers = [layer for layer in layers if layer.kind != "dropout"]
     tokens, groups, ceils, end = _features(layers, arrays)
     normalised = {len(group) for group in groups}
-    model = next((name for name in models.MODELS if _tokens(name) == tokens), "")
+    model = next((name for name in models.NAMES if _tokens(name) == tokens), "")
     if not model or len(normalised) > 1 or len(ceils) > 1 or (normalised == {2} and model == "vgg11_lrn"):
         return None
     model += "_bn" * (normalised == {2})
@@ -56,16 +56,16 @@ def match(layers: Sequence[nn.Layer], arrays: Mapping[str, Array]) -> Column | N
     places = {}
     for name, modules in models.blocks(model, head or "paper").items():
         for layer, module in zip(found.get(name, ()), modules, strict=False):
-            parts = ("weight", "bias", "running_mean", "running_var") if layer in found[name][1:] else ("weight", "bias")
+            parts = (
+                ("weight", "bias", "running_mean", "running_var", "num_batches_tracked") if layer in found[name][1:] else ("weight", "bias")
+            )
             places.update({f"{layer.name}.{part}": Place(f"{module}.{part}", name) for part in parts})
     norms = tuple(group[1] for group in groups if len(group) == 2)
     return Column(model, head, bool(head) or end == len(layers), places, norms, ceils == {True}, flatten, pooled)
 
 
 def _tokens(model: str) -> list[str]:
-    """conv, conv, |, … of a network without batch norm; of others nothing."""
-    if model.endswith("_bn"):
-        return []
+    """3, 3, |, … of a network without batch norm."""
     entries = models.COLUMNS[models.NAMES[model]].split()
     return [entry if entry in {"|", "L"} else "1" if entry.startswith("1x1:") else "3" for entry in entries]
 
