@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .load import load, read
-from .npz import npz_bytes, read_npz
+from .npz import read_npz
+from .npz_writing import npz_bytes
 from .safetensors import read_metadata, read_safetensors, safetensors_bytes
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["rounded", "upper", "widened"]
+__all__ = ["rounded", "upper"]
 
 
 def rounded(array: Any) -> Any:
@@ -29,10 +29,3 @@ def rounded(array: Any) -> Any:
 def upper(array: Any) -> Any:
     """The bfloat16 bits of rounded float32 values, uint16."""
     return (np.asarray(array, "<f4", order="C").reshape(-1).view("<u4") >> 16).astype("<u2").reshape(np.shape(array))
-
-
-def widened(bits: Any) -> Any:
-    """uint16, the bits of bfloat16 → the same values as float32."""
-    wide = bits.astype("<u4")
-    wide <<= 16
-    return wide.view("<f4")

@@ -6,7 +6,6 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,20 +13,9 @@ from numpy.lib import format as npy
 
 from ..errors import CheckpointError
 
-__all__ = ["npz_bytes", "read_npz"]
+__all__ = ["read_npz"]
 
 _MAX_BYTES = 8 << 30  # of all arrays together; VGG-19 has 0.6e9
-
-
-def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
-    """The contents of an .npz file, not compressed. Equal arrays under equal names give equal bytes; no date is in it."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(arrays):
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            with archive.open(member, "w", force_zip64=True) as content:
-                npy.write_array(content, np.asarray(arrays[name], order="C"), allow_pickle=False)
-    return stream.getvalue()
 
 
 def read_npz(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
