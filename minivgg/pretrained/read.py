@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import models
 from ..backend.arrays import Array
 from ..errors import CheckpointError
-from ..weights import load, load_checkpoint, read_metadata
+from ..weights import load, load_checkpoint, named, read_metadata
 from .imagenet import imagenet_classes
 from .network import Network
 from .own import is_own, network_of
@@ -24,7 +24,11 @@ def read(path: str | Path, prepared: str = "") -> Network:
     Raises CheckpointError, with path and reason, for a file that is damaged, foreign, or of no VGG; ConfigError for an unknown
     preparation.
     """
-    path = Path(path)
+    with named(path):
+        return _read(Path(path), prepared)
+
+
+def _read(path: Path, prepared: str) -> Network:
     if path.suffix.lower() == ".safetensors" and is_own(read_metadata(path)):
         return network_of(load_checkpoint(path), str(path))
     return _torchvision(load(path), str(path), prepared or "torchvision")

@@ -26,7 +26,7 @@ def samples() -> dict[str, bytes]:
     foreign = _arrays(head="paper")
     stored, packed, fortran = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(stored, **odd)
-    np.savez_compressed(packed, **foreign)
+    np.savez_compressed(packed, **dict([*foreign.items()][:4]))
     np.savez(fortran, a=np.asfortranarray(odd["w"]), b=np.ones((2, 2), ">f8"))
     return {
         "dtypes": save(odd, {"format": "pt"}),
