@@ -13,17 +13,19 @@ from .imagenet import imagenet_classes
 from .network import Network
 from .own import is_own, network_of
 from .preparing import preparation
+from .published import located
 
 __all__ = ["read"]
 
 
 def read(path: str | Path, prepared: str = "") -> Network:
     """The network in a file. `prepared`: a name of PREPARATIONS, for files that do not say how images are to be prepared; by default that
-    of whoever the names are from.
+    of whoever the names are from. `path` may be a name of PUBLISHED, too, whose file was fetched.
 
     Raises CheckpointError, with path and reason, for a file that is damaged, foreign, or of no VGG; ConfigError for an unknown
     preparation.
     """
+    path = located(path)
     with named(path):
         return _read(Path(path), prepared)
 
