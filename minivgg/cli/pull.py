@@ -22,8 +22,8 @@ __all__ = ["command"]
 def command(name: str | None, folder: str | None, listing: bool) -> None:
     """Fetch the published VGG with this NAME, such as vgg16_bn, and print the file's path.
 
-    Then NAME can be given wherever weights are: `minivgg predict vgg16_bn cat.jpg`. A file in another folder is given by its path. What a cut
-    connection or Ctrl-C has left is gone on with. The file's SHA-256 is compared with the digits in its name.
+    Then NAME can be given wherever weights are: `minivgg predict vgg16_bn cat.jpg`. A file in another folder is given by its path. What a
+    cut connection or Ctrl-C has left is gone on with. The file's SHA-256 is compared with the digits in its name.
     """
     from ..errors import ConfigError, nearest
     from ..pretrained.fetching import fetch

@@ -21,7 +21,6 @@ import re
 import shutil
 import ssl
 import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 Progress = Callable[[int, int | None], None]
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     """The connection, or the server, failed in a way that another try may mend."""
 
 
@@ -110,8 +109,8 @@ def fetch(
             if not is_right(job.part, entry):
                 _forget(job)
                 raise CheckpointError(
-                    f"{target}: what {entry.address} sent has another SHA-256 than {entry.digits}…: it was damaged on the way, or is another "
-                    "file. It is deleted; try again."
+                    f"{target}: what {entry.address} sent has another SHA-256 than {entry.digits}…: it was damaged on the way, or is "
+                    "another file. It is deleted; try again."
                 )
             take_over(job.part, target)
             _forget(job)
@@ -129,7 +128,7 @@ def _whole(job: _Fetch, wait: Callable[[float], None]) -> None:
         try:
             _try(job)
             return
-        except _Cut as cut:
+        except _CutError as cut:
             if seconds is None:
                 raise StorageError(
                     f"{job.entry.address}: cannot be fetched ({cut}). Try again later, the same command goes on; or fetch it elsewhere and "
@@ -140,7 +139,7 @@ def _whole(job: _Fetch, wait: Callable[[float], None]) -> None:
 
 
 def _try(job: _Fetch) -> None:
-    """Ask for what is missing, and append it. Raises _Cut if it is not all."""
+    """Ask for what is missing, and append it. Raises _CutError if it is not all."""
     here, etag, total = _state(job)
     if total is not None and here == total:
         return
@@ -153,11 +152,11 @@ def _try(job: _Fetch) -> None:
             same = False
         if answer.status == 416 or (answer.status == 206 and not same):
             _forget(job)
-            raise _Cut("the file is not the one that was begun")
+            raise _CutError("the file is not the one that was begun")
         if answer.status not in {200, 206}:
             reason = f"the server answers {answer.status} {answer.reason}"
             if answer.status in _PASSING:
-                raise _Cut(reason)
+                raise _CutError(reason)
             raise StorageError(f"{job.entry.address}: {reason}. Nothing was fetched.")
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise StorageError(f"{job.entry.address}: comes encoded, as was not asked for. Nothing was fetched.")
@@ -174,7 +173,7 @@ def _try(job: _Fetch) -> None:
 
 @contextmanager
 def _answer(job: _Fetch, headers: dict[str, str]) -> Iterator[Any]:
-    """The server's answer, closed afterwards. Raises _Cut if there is none."""
+    """The server's answer, closed afterwards. Raises _CutError if there is none."""
     try:
         answer = job.web.open(job.entry.address, headers)
     except StorageError:
@@ -183,7 +182,7 @@ def _answer(job: _Fetch, headers: dict[str, str]) -> Iterator[Any]:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise StorageError(f"{job.entry.address}: the server's certificate is not valid ({reason}). Nothing was fetched.") from None
-        raise _Cut(f"no connection: {reason or type(error).__name__}") from None
+        raise _CutError(f"no connection: {reason or type(error).__name__}") from None
     with answer:
         yield answer
 
@@ -214,7 +213,7 @@ def _require_room(job: _Fetch, here: int, total: int | None) -> None:
 
 
 def _append(job: _Fetch, answer: Any, here: int, total: int | None) -> None:
-    """Write the answer's body behind the `here` bytes. Raises _Cut if it ends before `total`, StorageError if it goes on after it."""
+    """Write the answer's body behind the `here` bytes. Raises _CutError if it ends before `total`, StorageError if it goes on after it."""
     most = job.most if total is None else total
     with job.part.open("ab") as file:
         job.progress(here, total)
@@ -227,14 +226,14 @@ def _append(job: _Fetch, answer: Any, here: int, total: int | None) -> None:
             file.write(piece)
             job.progress(here, total)
     if total is not None and here < total:
-        raise _Cut(f"the connection was cut after {here:,} of {total:,} bytes")
+        raise _CutError(f"the connection was cut after {here:,} of {total:,} bytes")
 
 
 def _read(answer: Any) -> bytes:
     try:
         return bytes(answer.read(_PIECE))
     except (OSError, http.client.HTTPException) as error:
-        raise _Cut(f"the connection was cut ({error or type(error).__name__})") from None
+        raise _CutError(f"the connection was cut ({error or type(error).__name__})") from None
 
 
 @contextmanager

@@ -60,6 +60,5 @@ class Web:
         except ValueError:  # brackets that hold no address
             allowed = False
         if not allowed:
-            raise StorageError(
-                f"{address!r} is not opened: only {'/'.join(sorted(self.schemes))} is, on {', '.join(sorted(self.hosts))}. Nothing was fetched."
-            )
+            schemes, hosts = "/".join(sorted(self.schemes)), ", ".join(sorted(self.hosts))
+            raise StorageError(f"{address!r} is not opened: only {schemes} is, on {hosts}. Nothing was fetched.")

@@ -28,7 +28,8 @@ from .opening import size_of
 __all__ = ["read_npz"]
 
 _HEADER = re.compile(
-    r"\{'descr': '(?P<dtype>[^']{1,20})', 'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>(?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
+    r"\{'descr': '(?P<dtype>[^']{1,20})', 'fortran_order': (?P<fortran>True|False), "
+    r"'shape': \((?P<shape>(?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
 )
 _NUMBERS = re.compile(r"[<>|=]?[biufc]\d{1,2}|\|b1|\?")
 _LONGEST = 4096  # bytes of a header

@@ -30,7 +30,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def named(path: str | Path) -> Iterator[None]:
-    """Within it, a CheckpointError is one printable line of bounded length that begins with the path, whatever text of the file it quotes."""
+    """Within it, a CheckpointError is one printable line of bounded length that begins with the path, whatever it quotes of the file."""
     try:
         yield
     except CheckpointError as error:

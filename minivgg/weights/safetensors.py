@@ -109,7 +109,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]], path: str) -> dict[str, An
 
 def _offsets(entry: Any, name: str, path: str) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-    if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(i) is int for i in offsets) and 0 <= offsets[0] <= offsets[1] < _HUGE):
+    if not (
+        isinstance(offsets, list) and len(offsets) == 2 and all(type(i) is int for i in offsets) and 0 <= offsets[0] <= offsets[1] < _HUGE
+    ):
         raise CheckpointError(f"{path}: {name} has no valid data_offsets. The file is damaged.")
     return offsets[0], offsets[1]
 

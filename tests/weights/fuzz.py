@@ -11,8 +11,8 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,15 +28,15 @@ import numpy as np
 from minivgg import pretrained, weights
 
 from .mutations import mutated
-from .watched import MEMORY, Finding, Seen, begin, watch
+from .watched import MEMORY, FindingError, Seen, begin, watch
 
-__all__ = ["FORMATS", "Missing", "Result", "campaign"]
+__all__ = ["FORMATS", "MissingError", "Result", "campaign"]
 
 ROOT = Path(__file__).parents[2]
 BATCH = 5000  # files of one child
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """The format has no samples here."""
 
 
@@ -50,13 +50,13 @@ class Format:
     own: bool = False
 
     def samples(self) -> dict[str, bytes]:
-        """The valid files, by name. Raises Missing if there are none."""
+        """The valid files, by name. Raises MissingError if there are none."""
         if importlib.util.find_spec(f".{self.module}", __package__) is None:
-            raise Missing(f"tests/weights/{self.module}.py is not there")
+            raise MissingError(f"tests/weights/{self.module}.py is not there")
         found = importlib.import_module(f".{self.module}", __package__).samples()
         kept = {name: content for name, content in found.items() if self.keep(content)}
         if not kept:
-            raise Missing(f"tests/weights/{self.module}.py has no such samples")
+            raise MissingError(f"tests/weights/{self.module}.py has no such samples")
         return kept
 
 
@@ -100,7 +100,7 @@ class Result:
 
 
 def campaign(name: str, count: int, seed: int, folder: Path | None = None, jobs: int = 1, batch: int = BATCH) -> Result:
-    """`count` mutated files of the format through its readers; the failing ones are kept in `folder`. Raises Missing."""
+    """`count` mutated files of the format through its readers; the failing ones are kept in `folder`. Raises MissingError."""
     FORMATS[name].samples()
     total = Result()
     with ThreadPoolExecutor(jobs) as pool:
@@ -115,7 +115,16 @@ def _part(name: str, first: int, count: int, seed: int, folder: Path | None) -> 
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as place:
         while first < end:
-            command = [sys.executable, "-m", "tests.weights.fuzz", name, f"--count={end - first}", f"--seed={seed}", f"--first={first}", f"--child={place}"]
+            command = [
+                sys.executable,
+                "-m",
+                "tests.weights.fuzz",
+                name,
+                f"--count={end - first}",
+                f"--seed={seed}",
+                f"--first={first}",
+                f"--child={place}",
+            ]
             try:
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 + (end - first) * 0.5, check=False)
                 how = f"the process ended with {done.returncode}: {done.stderr.strip()[-500:]}"
@@ -189,9 +198,7 @@ def _child(name: str, first: int, count: int, seed: int, place: Path) -> None:
 
 def _warm(readers: Mapping[str, Callable[[str], Any]], place: Path, kind: Format, samples: list[bytes]) -> None:
     """Refusals load modules, too: codecs, for instance."""
-    import encodings.cp437
-    import encodings.latin_1
-
+    importlib.import_module("encodings.cp437")  # of names in zips
     for content in (b"", b"x" * 100, samples[0][:-1], samples[0] + b"x"):
         path = place / f"warm{kind.suffix}"
         path.write_bytes(content)
@@ -207,8 +214,8 @@ def _one(result: Result, index: int, label: str, read: Callable[[str], Any], pat
     try:
         seen: Seen = watch(read, path)
         if originals is not None and not seen.message and _facts(seen.value) not in originals:
-            raise Finding("read without complaint, and different from what was written")
-    except Finding as finding:
+            raise FindingError("read without complaint, and different from what was written")
+    except FindingError as finding:
         result.failures.append((index, label, str(finding)))
         return
     result.refused += bool(seen.message)
@@ -253,10 +260,14 @@ def main() -> None:
         _child(chosen.format, chosen.first, chosen.count, chosen.seed, chosen.child)
         return
     result = campaign(chosen.format, chosen.count, chosen.seed, chosen.folder, chosen.jobs)
-    kinds = Counter((label, text.split(":")[0] + text.partition(":")[2][:60]) for _, label, text in result.failures)
-    for (label, text), times in kinds.most_common(30):
-        index = next(i for i, where, what in result.failures if where == label and what.split(":")[0] == text.split(":")[0][: len(what)] or 1)
-        print(f"{times:>7} × {label}: {text} (first: {index})")
+    first: dict[str, int] = {}
+    kinds: Counter[str] = Counter()
+    for index, label, text in result.failures:
+        kind = re.sub(r"/dev/shm\S*|\d+", "…", f"{label}: {text}")[:100]
+        kinds[kind] += 1
+        first.setdefault(kind, index)
+    for kind, times in kinds.most_common(30):
+        print(f"{times:>7} × {kind} (file {first[kind]})")
     print(
         f"{chosen.format}: {chosen.count:,} files, {result.refused + result.accepted:,} readings: {result.refused:,} refused, "
         f"{result.accepted:,} accepted, {len(result.failures):,} failures; slowest {result.slowest:.3f} s, "

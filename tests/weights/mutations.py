@@ -111,7 +111,9 @@ def _digits(content: bytes, rng: Rng) -> bytes:
     if found is None:
         return _flip(content, rng)
     old = int(found.group()[:20])
-    new = b"%d" % _another(old, len(content), rng) if rng.random() < 0.9 else (b"-1", b"1e999", b"NaN", b"9" * 4000, b"0.5")[rng.integers(5)]
+    new = (
+        b"%d" % _another(old, len(content), rng) if rng.random() < 0.9 else (b"-1", b"1e999", b"NaN", b"9" * 4000, b"0.5")[rng.integers(5)]
+    )
     return content[: found.start()] + new + content[found.end() :]
 
 

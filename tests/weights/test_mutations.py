@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .fuzz import FORMATS, ROOT, Missing, campaign
+from .fuzz import FORMATS, ROOT, MissingError, campaign
 from .mutations import mutated
 from .sample_arrays import samples
 
@@ -23,7 +23,7 @@ def test_mutated_files_are_read_or_refused_in_a_line(name: str, tmp_path: Path) 
     this package's own format, nothing but the very network that was written."""
     try:
         result = campaign(name, COUNT, seed=0, folder=tmp_path)
-    except Missing as reason:
+    except MissingError as reason:
         pytest.skip(str(reason))
     assert not result.failures, result.failures[:5]
     assert result.refused > COUNT / 2
@@ -60,7 +60,7 @@ READERS = {
 }
 for name, read in READERS.items():
     try: watched.watch(read, Path(sys.argv[1])); print(name, "passed")
-    except watched.Finding as finding: print(name, str(finding).split(":")[0])
+    except watched.FindingError as finding: print(name, str(finding).split(":")[0])
 """
 
 
@@ -69,9 +69,7 @@ def test_the_watch_notices_what_no_reader_may_do(tmp_path: Path) -> None:
     path = tmp_path / "x.pickle"
     path.write_bytes(pickle.dumps(os.getcwd))
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", WATCHED, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
     found = dict(line.rsplit(" ", 1) if line.endswith("passed") else line.split(" ", 1) for line in done.stdout.splitlines())
     forbidden = {name for name, text in found.items() if text == "a forbidden event"}
     assert forbidden == {"eval", "swallowed", "pickle", "write", "process", "module"}

@@ -20,7 +20,7 @@ from typing import Any
 
 from minivgg.errors import CheckpointError
 
-__all__ = ["Finding", "Seen", "begin", "watch"]
+__all__ = ["FindingError", "Seen", "begin", "watch"]
 
 SECONDS = 5  # longer is a hang
 MEMORY = 32 << 20  # bytes beyond twice the file's size
@@ -38,7 +38,7 @@ _seen: list[str] = []
 _watching = False
 
 
-class Finding(Exception):
+class FindingError(Exception):
     """What a reader did and may not do."""
 
 
@@ -68,7 +68,7 @@ def begin() -> None:
 
 
 def watch(read: Callable[[str], Any], path: Path) -> Seen:
-    """`read(path)`. Raises Finding for whatever is not allowed."""
+    """`read(path)`. Raises FindingError for whatever is not allowed."""
     size = path.stat().st_size
     value, message = None, ""
     tracemalloc.reset_peak()
@@ -80,20 +80,20 @@ def watch(read: Callable[[str], Any], path: Path) -> Seen:
     except CheckpointError as error:
         message = str(error)
         if not message.startswith(str(path)) or len(message.splitlines()) != 1 or not message.isprintable() or len(message) > 2000:
-            raise Finding(f"a message that is not one line which begins with the path: {message!r}") from error
+            raise FindingError(f"a message that is not one line which begins with the path: {message!r}") from error
     except _Forbidden:
         pass
     except _Hang:
-        raise Finding(f"a hang: more than {SECONDS} seconds") from None
+        raise FindingError(f"a hang: more than {SECONDS} seconds") from None
     except BaseException as error:
         if not _seen:
-            raise Finding(f"{type(error).__name__}: {error}") from error
+            raise FindingError(f"{type(error).__name__}: {error}") from error
     seconds = time.perf_counter() - started
     memory = tracemalloc.get_traced_memory()[1] - before
     if _seen:
-        raise Finding(f"a forbidden event: {'; '.join(_seen[:3])}")
+        raise FindingError(f"a forbidden event: {'; '.join(_seen[:3])}")
     if memory > 2 * size + MEMORY:
-        raise Finding(f"memory: {memory:,} bytes for a file of {size:,}")
+        raise FindingError(f"memory: {memory:,} bytes for a file of {size:,}")
     return Seen(value, message, seconds, memory)
 
 
