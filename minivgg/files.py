@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .errors import ConfigError, StorageError
 
-__all__ = ["remove_orphans", "require_outside", "write_atomically"]
+__all__ = ["remove_orphans", "require_outside", "take_over", "write_atomically"]
 
 _SUFFIX = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -50,6 +50,15 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     except BaseException:  # Ctrl-C in the middle: leave nothing half-written behind
         _discard(partial)
         raise
+
+
+def take_over(partial: Path, path: Path) -> None:
+    """Give the finished file `partial`, of the same folder, the name `path` in one step, its contents safely on the disk before. For files
+    that are too large to be written from memory. Raises OSError."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_folder(path.parent)
 
 
 def require_outside(what: str, path: str | Path, data: str | Path | None) -> None:

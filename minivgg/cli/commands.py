@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "Weights of another program, or of a run, into a file of this one, or of another format.",
     "features": "What a trained model says of each image, as a file of vectors.",
     "classify": "A linear classifier on such vectors.",
+    "pull": "Fetch a published, pre-trained VGG.",
     "check-data": "Read every image, and tell what is bad, double or odd.",
     "summary": "A model's drawing, and the table of its layers.",
     "bench": "Time a training step, or explain its convolutions.",

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import data, nn
 from ..errors import CheckpointError
-from ..weights import Checkpoint, save_checkpoint
+from ..weights import Checkpoint, is_checkpoint, save_checkpoint
 from .network import Network
 
 __all__ = ["network_of", "save"]
@@ -69,4 +69,4 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
 
 def is_own(metadata: Mapping[str, Any]) -> bool:
     """Whether a safetensors file with this metadata is one of this package's."""
-    return "minivgg" in metadata
+    return is_checkpoint(metadata)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import models
 from ..errors import CheckpointError, ConfigError
-from ..weights import load_checkpoint, read_metadata
+from ..weights import load_checkpoint, named, read_metadata
 from ..weights.checkpoint import OPTIMIZER
 from ..weights.load import read as arrays_of
 from ..weights.onnx import read_graph
@@ -19,6 +19,7 @@ from .graphs import of_graph
 from .network import Network
 from .own import is_own, network_of
 from .preparing import preparation
+from .published import located
 from .recognise import candidates, without_prefix
 from .report import Match, Report, listed
 
@@ -28,7 +29,7 @@ __all__ = ["read"]
 def read(
     path: str | Path, prepared: str = "", *, only: str = "", model: str = "", strict: bool = True, image_size: int = 0
 ) -> Network:  # fmt: skip
-    """The network in a file of weights.
+    """The network in a file of weights. `path` may be a name of PUBLISHED, too, whose file was fetched.
 
     prepared    a name of PREPARATIONS, for files that do not say how images are to be prepared; by default that of whoever the names
                 are from: torchvision and timm "torchvision", Keras, Caffe and TensorFlow "caffe", ONNX "unit"
@@ -40,7 +41,7 @@ def read(
     Raises CheckpointError, with path and reason, for a file that is damaged, foreign, of no VGG, or that holds NaN; ConfigError for an
     unknown preparation or model, and for wishes that the file does not leave open.
     """
-    path = Path(path)
+    path = located(path)
     wishes = Wishes(prepared, only, model, strict, image_size)
     if prepared:
         preparation(prepared)
@@ -48,6 +49,11 @@ def read(
         models.blocks(model)
     if only not in {"", "features"} or not (image_size == 0 or 32 <= image_size <= 1 << 20):
         raise ConfigError(f'only must be "features" and image_size at least 32, if given, but they are {only!r} and {image_size}.')
+    with named(path):
+        return _read(path, wishes)
+
+
+def _read(path: Path, wishes: Wishes) -> Network:
     if path.suffix.lower() == ".safetensors" and is_own(read_metadata(path)):
         return _own(path, wishes)
     if path.suffix.lower() == ".onnx":

@@ -24,10 +24,10 @@ from ..backend.arrays import to_numpy
 from ..errors import CheckpointError
 from ..files import write_atomically
 from .bfloat16 import rounded
-from .opening import opened
+from .opening import named, opened
 from .safetensors import read_safetensors, safetensors_bytes
 
-__all__ = ["OPTIMIZER", "Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["OPTIMIZER", "Checkpoint", "is_checkpoint", "load_checkpoint", "save_checkpoint", "verified"]
 
 OPTIMIZER = "optimizer."  # arrays whose names begin so belong to the optimiser
 
@@ -65,16 +65,30 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     Raises CheckpointError, with path and reason, for a file that is missing, damaged, cut off, changed in any bit,
     of a newer format, or not written by minivgg.
     """
-    path = Path(path)
     with opened(path) as file:
         arrays, metadata = read_safetensors(file, str(path))
+    with named(path):
+        return verified(arrays, metadata, str(path))
+
+
+def is_checkpoint(metadata: Mapping[str, str]) -> bool:
+    """Whether a safetensors file with this metadata is, or was before it was damaged, a checkpoint: one of another name still is."""
+    return _KEY in metadata or any('"digest":"' in value or '"state":{' in value for value in metadata.values())
+
+
+def verified(arrays: Mapping[str, Any], metadata: Mapping[str, str], path: str) -> Checkpoint:
+    """The checkpoint of a file's arrays and metadata. Raises as `load_checkpoint` does."""
     if set(metadata) != {_KEY}:
         raise CheckpointError(f"{path}: is not a checkpoint of minivgg (its metadata has the keys {sorted(metadata)}, not only {_KEY!r}).")
     body = _parse(metadata[_KEY], path)
     if body.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: has checkpoint format {body.get('format')!r}, but this version reads {_FORMAT}. Update minivgg.")
     digest = body.pop("digest", None)
-    if _canonical({**body, "digest": digest}) != metadata[_KEY] or digest != _digest(arrays, body):
+    try:
+        right = _canonical({**body, "digest": digest}) == metadata[_KEY] and digest == _digest(arrays, body)
+    except (ValueError, RecursionError):  # NaN, or half a character: neither can be written
+        right = False
+    if not right:
         raise CheckpointError(f"{path}: its contents do not match its SHA-256 digest: the file is damaged. Use another checkpoint.")
     return Checkpoint(
         {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)},
@@ -83,7 +97,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
+def _parse(text: str, path: str) -> dict[str, Any]:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:

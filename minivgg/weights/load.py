@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError, nearest
-from .checkpoint import OPTIMIZER
+from .checkpoint import OPTIMIZER, is_checkpoint, verified
 from .npz import read_npz
 from .opening import opened
 from .safetensors import read_safetensors
@@ -24,11 +24,13 @@ READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str
 def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
-    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out) and .npz.
+    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out, and its digest verified) and .npz.
     Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """
-    arrays, _ = read(path)
+    arrays, metadata = read(path)
+    if Path(path).suffix.lower() == ".safetensors" and is_checkpoint(metadata):
+        return dict(verified(arrays, metadata, str(path)).model)
     return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
 
 
@@ -39,4 +41,8 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     if reader is None:
         raise CheckpointError(f'{path}: weights in "{path.suffix}" files cannot be read; {nearest(path.suffix, READERS)}')
     with opened(path) as file:
-        return reader(file, str(path))
+        arrays, metadata = reader(file, str(path))
+        strange = next((name for name in arrays if not name.isprintable()), None)
+        if strange is not None:
+            raise CheckpointError(f"{path}: has an array with the name {strange!r}, which is not printable. The file is damaged.")
+        return arrays, metadata

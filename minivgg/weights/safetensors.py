@@ -30,6 +30,10 @@ _DTYPES = {
 }  # fmt: skip
 _NAMES = {np.dtype(code).str: name for name, code in _DTYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the library's own limit
+_HEADER_MEMORY = 16 << 20  # bytes beyond the file's size; a value takes up to 110, a character up to 4, twice
+_MAX_DIMENSIONS = 32
+_BLOCK = 1 << 18  # values widened at a time
+_HUGE = 1 << 63  # no offset or size is as large; numbers of thousands of digits could not even be printed
 
 
 def safetensors_bytes(arrays: Mapping[str, Any], metadata: Mapping[str, str], bfloat16: Collection[str] = ()) -> bytes:
@@ -72,7 +76,7 @@ def read_safetensors(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[st
     if begin + end != size:
         raise CheckpointError(f"{path}: {begin + end:,} bytes were expected, but the file has {size:,}. It is damaged or incomplete.")
     end = 0
-    for name, entry in sorted(header.items(), key=lambda item: _offsets(item[1], item[0], path)):
+    for name, entry in sorted(header.items(), key=lambda item: (_offsets(item[1], item[0], path), item[0])):
         first, last = _offsets(entry, name, path)
         if first != end:
             raise CheckpointError(f"{path}: {name} begins at byte {first} of the data, but {end} was expected. The file is damaged.")
@@ -102,7 +106,11 @@ def _header(file: BinaryIO, size: int, path: str) -> tuple[dict[str, Any], int]:
     if length > min(_MAX_HEADER, size - 8):
         raise CheckpointError(f"{path}: is not a safetensors file, or is cut off: a header of {length:,} bytes in {size:,}.")
     try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=lambda pairs: _without_duplicates(pairs, path))
+        text = file.read(length)
+        values = sum(text.count(mark) for mark in b",:[{")  # at most
+        if 9 * length + 120 * values > size + _HEADER_MEMORY:
+            raise CheckpointError(f"{path}: its header of {length:,} bytes has {values:,} values, too much for a file of {size:,} bytes.")
+        header = json.loads(text.decode(), object_pairs_hook=lambda pairs: _without_duplicates(pairs, path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -115,15 +123,17 @@ def _header(file: BinaryIO, size: int, path: str) -> tuple[dict[str, Any], int]:
 def _without_duplicates(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names: set[str] = set()
+        twice = next(name for name, _ in pairs if name in names or names.add(name))  # type: ignore[func-returns-value]
         raise CheckpointError(f'{path}: the name "{twice}" occurs twice in its header, so its contents are ambiguous.')
     return made
 
 
 def _offsets(entry: Any, name: str, path: str) -> tuple[int, int]:
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-    if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(i) is int for i in offsets) and 0 <= offsets[0] <= offsets[1]):
+    if not (
+        isinstance(offsets, list) and len(offsets) == 2 and all(type(i) is int for i in offsets) and 0 <= offsets[0] <= offsets[1] < _HUGE
+    ):
         raise CheckpointError(f"{path}: {name} has no valid data_offsets. The file is damaged.")
     return offsets[0], offsets[1]
 
@@ -132,16 +142,25 @@ def _array(file: BinaryIO, size: int, entry: Mapping[str, Any], name: str, path:
     kind, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(kind, str) or kind not in _DTYPES:
         raise CheckpointError(f"{path}: {name} has the dtype {kind!r}; supported are {', '.join(sorted(_DTYPES))}.")
-    if not (isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)):
-        raise CheckpointError(f"{path}: {name} has the shape {shape!r}, which is not a list of sizes. The file is damaged.")
+    if not (isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(type(n) is int and 0 <= n < _HUGE for n in shape)):
+        raise CheckpointError(f"{path}: {name} has a shape that is not a list of sizes, {_MAX_DIMENSIONS} at most. The file is damaged.")
     dtype = np.dtype(_DTYPES[kind])
     if math.prod(shape) * dtype.itemsize != size:
         raise CheckpointError(f"{path}: {name} {kind} {shape} needs {math.prod(shape) * dtype.itemsize:,} bytes, but has {size:,}.")
-    array = np.empty(shape, dtype)
-    if array.size and file.readinto(array.reshape(-1).view("u1").data) != size:  # type: ignore[attr-defined]
+    try:
+        array = np.empty(shape, "<f4" if kind == "BF16" else dtype)
+    except ValueError:  # one size is 0, but the product of the others overflows
+        raise CheckpointError(f"{path}: {name} has the impossible shape {shape}. The file is damaged.") from None
+    content = array.reshape(-1).view("u1")[array.nbytes - size :]
+    if size and file.readinto(content.data) != size:  # type: ignore[attr-defined]
         raise CheckpointError(f"{path}: ends within {name}. The file is damaged or incomplete.")
-    if kind == "BF16":  # the upper half of a float32
-        wide = array.astype("<u4")
-        wide <<= 16
-        return wide.view("<f4")
+    if kind == "BF16":
+        _widen(content.view("<u2"), array.reshape(-1).view("<u4"))
     return array
+
+
+def _widen(halves: Any, wide: Any) -> None:
+    """BF16 is the upper half of a float32. `halves` (n,) is the last half of the memory of `wide` (n,): from the front, block by block,
+    nothing is written over before it is read."""
+    for at in range(0, len(halves), _BLOCK):
+        wide[at : at + _BLOCK] = halves[at : at + _BLOCK].astype("<u4") << 16
