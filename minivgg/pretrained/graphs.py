@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,9 @@ def _is_whole(column: Column, graph: Graph, arrays: dict[str, Array]) -> bool:
 
 def _vgg(column: Column, graph: Graph, arrays: dict[str, Array], path: str, wishes: Wishes) -> Network:
     notes = list(graph.notes)
+    sides = {side for side in graph.input_shape[2:] if side is not None and side >= 32}
+    if len(sides) == 1 and not wishes.image_size:
+        wishes = dataclasses.replace(wishes, image_size=next(iter(sides)))
     for norm in column.norms:
         notes += _as_batch_norm(norm.kind, norm.name, float(norm.options.get("eps", 1e-5)), arrays)
     for name, place in column.places.items():

@@ -61,8 +61,8 @@ class Network:
         head = f"{len(self.classes)} classes, {self.options.get('head', 'own')} head" if self.whole else "features alone"
         size = f"{self.options['in_channels']}×{self.image_size}×{self.image_size}"
         normalise = self.normalise
-        colours = "as they are" if normalise is None else " ".join(f"{mean:.4g}/{std:.4g}" for mean, std in _levels(normalise))
-        return f"{name}{width}, {head}, images {size}, mean/deviation of 0..255: {colours}; origin: {self.origin}"
+        levels = (_levels(normalise.mean), _levels(normalise.std)) if normalise else ("0", "1")
+        return f"{name}{width}, {head}, images {size}, pixels 0..255 less ({levels[0]}) by ({levels[1]}); origin: {self.origin}"
 
     def build(self) -> nn.Module:
         """The model, in evaluation mode, float32. One without a classifier gets head="linear" with a single class and weights of 0.
@@ -84,8 +84,8 @@ class Network:
         return model.eval()
 
 
-def _levels(normalise: data.Normalise) -> list[tuple[float, float]]:
-    return [(255 * mean, 255 * std) for mean, std in zip(normalise.mean, normalise.std, strict=True)]
+def _levels(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{255 * value:.4g}" for value in values)
 
 
 def _zeros(rng: Any, shape: tuple[int, ...]) -> Any:
