@@ -59,7 +59,7 @@ def test_every_network_is_found_in_its_layers(name: str, head: str) -> None:
     for graph in graphs:
         found = read(graph)
         assert (found.model, found.options["head"], found.whole, found.origin) == (name, head, True, "ONNX")
-        assert found.options["ceil_mode"] == (name == "vgg19") and found.image_size == (SIZE if head == "paper" else 224)
+        assert found.options["ceil_mode"] == (name == "vgg19") and found.image_size == SIZE
         assert {key: a.shape for key, a in found.arrays.items()} == {key: a.shape for key, a in model.state_dict().items()}
         assert all(np.array_equal(found.arrays[key], a) for key, a in model.state_dict().items())
         found.build()
