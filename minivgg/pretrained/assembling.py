@@ -19,6 +19,7 @@ from .turning import flipped
 
 __all__ = ["Wishes", "assembled", "class_names", "require_fit"]
 
+_MOST_CLASSES = 100_000
 _REMEDY = "Load what fits with --no-strict (strict=False), or the features alone with --only features."
 
 
@@ -96,7 +97,10 @@ def assembled(
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """ImageNet's, where there are 1000; "class 0" and so on otherwise."""
+    """ImageNet's, where there are 1000; "class 0" and so on otherwise. Raises CheckpointError for more than 100,000: their names would
+    take more memory than the file's arrays."""
+    if count > _MOST_CLASSES:
+        raise CheckpointError(f"its {count:,} outputs are no classes; there can be {_MOST_CLASSES:,}.")
     return imagenet_classes() if count == 1000 else tuple(f"class {k}" for k in range(count))
 
 

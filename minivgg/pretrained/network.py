@@ -11,6 +11,7 @@ from ..backend.arrays import Array
 from ..backend.device import Device
 from ..errors import CheckpointError, MinivggError
 from .report import Report
+from .shapes import Sizes, shapes_of
 
 __all__ = ["Network"]
 
@@ -72,6 +73,7 @@ class Network:
         try:
             if self.model:
                 options = dict(self.options) if self.whole else {**self.options, "head": "linear", "num_classes": 1}
+                self._require_shapes(options)
                 model: nn.Module = models.build(self.model, init=_zeros, **options)
             else:
                 model = nn.build_chain(self.layers, {name: array.shape for name, array in self.arrays.items()})
@@ -82,6 +84,15 @@ class Network:
         if lacks:
             raise CheckpointError(f"the arrays do not make a network: {len(lacks)} missing: {', '.join(lacks[:5])}")
         return model.eval()
+
+    def _require_shapes(self, options: Mapping[str, Any]) -> None:
+        """Raise CheckpointError unless the arrays have the shapes of such a network, before anything of its size is made."""
+        head, size = options.get("head", "paper"), options.get("image_size", 224)
+        sizes = Sizes(options.get("width", 1.0), options.get("in_channels", 3), options.get("num_classes", 1000), size // 32)
+        for name, shape in shapes_of(self.model, head if self.whole else "", sizes).items():
+            found = self.arrays[name].shape if name in self.arrays else "missing"
+            if found != shape:
+                raise CheckpointError(f"{name} should be {shape}, but is {found}")
 
 
 def _levels(values: tuple[float, ...]) -> str:

@@ -50,6 +50,7 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
         classes, transform = tuple(state["classes"]), data.from_json(state["preprocessing"])
         if "network" in state:
             about = state["network"]
+            _check(state, about)
             layers = tuple(nn.Layer.of(layer) for layer in about["layers"])
             return Network(
                 about["model"], about["options"], checkpoint.model, classes, transform,
@@ -65,6 +66,14 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
         return Network(config["model"], options, checkpoint.model, classes, transform, state=state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
+
+
+def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raise TypeError for values of another type than `save` writes."""
+    numbers = [about["options"][key] for key in ("num_classes", "in_channels", "image_size")]
+    texts = [about["model"], about["origin"], *about["notes"], *state["classes"]]
+    if any(type(number) is not int for number in numbers) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("a size is no whole number, or a name no text")
 
 
 def is_own(metadata: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from .turning import Storage
 __all__ = ["Fit", "assess", "candidates", "without_prefix"]
 
 _PREFIXES = ("module.", "model.", "_orig_mod.", "backbone.", "net.")
+_WRAPPERS = 8  # one in another
 _NOT_NEEDED = "num_batches_tracked"  # files older than it lack it; nothing is computed with it
 
 
@@ -60,7 +61,7 @@ class Fit:
 def without_prefix(names: Iterable[str]) -> str:
     """The prefix, such as "module.model.", that all names share and that wrappers put before them; "" if there is none."""
     names, prefix = list(names), ""
-    while names:
+    for _ in range(_WRAPPERS if names else 0):
         found = next((known for known in _PREFIXES if all(name.startswith(prefix + known) for name in names)), "")
         if not found:
             break
@@ -75,10 +76,12 @@ def candidates(arrays: Mapping[str, Array], model: str = "") -> list[Fit]:
     for convention in CONVENTIONS:
         known = set().union(*(convention.places(name, head) for name in names for head in ("paper", "linear")))
         if not known.isdisjoint(arrays):
+            inside = {name: array for name, array in arrays.items() if name in known}
+            others = tuple(name for name in arrays if name not in known)
             for name in names:
                 for head in ("paper", "linear", ""):
                     places = convention.places(name, head)
-                    found.append(assess(arrays, convention.name, name, head, places, convention.storage, convention))
+                    found.append(assess(inside, convention.name, name, head, places, convention.storage, convention, others))
     return sorted(found, key=lambda fit: fit.cost)
 
 
@@ -90,8 +93,9 @@ def assess(
     places: Mapping[str, Place],
     storage: Storage,
     convention: Convention | None = None,
+    others: tuple[str, ...] = (),
 ) -> Fit:
-    """How the arrays fit `model` with that head, if those named in `places` belong where it says."""
+    """How the arrays fit `model` with that head, if those named in `places` belong where it says. `others`: more that are left over."""
     taken = {name: place for name, place in places.items() if name in arrays}
     turned = {
         place.ours: storage.shape(arrays[name].shape, place.layer, place.ours.rpartition(".")[2]) for name, place in taken.items()
@@ -102,7 +106,7 @@ def assess(
     for name, place in list(taken.items()):
         array, expected = arrays[name], shapes[place.ours]
         counter = place.ours.endswith(_NOT_NEEDED)
-        if turned[place.ours] != expected or (array.dtype.kind not in ("iuf" if counter else "f")):
+        if turned[place.ours] != expected or 0 in expected or (array.dtype.kind not in ("iuf" if counter else "f")):
             wrong.append(f"{place.ours} needs {expected} {'integers' if counter else 'floats'}, but {name} is {array.shape} {array.dtype}")
             del taken[name]
     biases = {f"{modules[0]}.bias" for modules in models.blocks(model).values() if modules[0].startswith("features")}
@@ -110,5 +114,5 @@ def assess(
     missing = tuple(
         name for name in shapes if name not in turned and not name.endswith(_NOT_NEEDED) and not (bare and name in biases)
     )  # fmt: skip
-    left_over = tuple(name for name in arrays if name not in places)
+    left_over = tuple(name for name in arrays if name not in places) + others
     return Fit(origin, model, head, sizes, storage, taken, missing, left_over, tuple(wrong), convention, not bare, shapes)

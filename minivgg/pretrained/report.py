@@ -50,7 +50,7 @@ class Report:
 def listed(names: Sequence[str], most: int = 5) -> str:
     """The first few names, and how many there are more."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(_cut(name, 60) for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _row(layer: str, matches: list[Match]) -> tuple[str, str, str, str, str]:

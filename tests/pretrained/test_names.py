@@ -227,6 +227,27 @@ def test_own_files_say_what_they_are(tmp_path: Path, bfloat16: bool) -> None:
     assert [match.layer for match in again.report.matched][:3] == ["conv1_1"] * 3
 
 
+def test_claims_are_cheap_to_refuse(tmp_path: Path) -> None:
+    """A name of a thousand prefixes, a class without weights and a hundred thousand too many, and a file of this package's own that
+    claims to be of a gigantic network: refused, before anything of that size is made."""
+    state = dict(network("vgg11").state_dict())
+    deep = pretrained.read(written(tmp_path, {"module." * 3 + key: array for key, array in state.items()}))
+    assert deep.model == "vgg11"
+    many = {"classifier.6.weight": np.zeros((200_000, 1), np.float32), "classifier.6.bias": np.zeros(200_000, np.float32)}
+    none = {"classifier.6.weight": np.zeros((0, 256), np.float32), "classifier.6.bias": np.zeros(0, np.float32)}
+    for arrays in ({"model." * 1000 + "a": np.ones(1)}, {**state, **many}, {**state, **none}):
+        with pytest.raises(CheckpointError):
+            pretrained.read(written(tmp_path, arrays, "b.npz"))
+    found = pretrained.read(written(tmp_path, state))
+    for options in ({"width": 10_000.0}, {"image_size": 1 << 20}, {"width": "wide"}):
+        pretrained.save(tmp_path / "own.safetensors", dataclasses.replace(found, options={**found.options, **options}))
+        with pytest.raises(CheckpointError, match="do not make a network"):
+            pretrained.read(tmp_path / "own.safetensors").build()
+    pretrained.save(tmp_path / "own.safetensors", dataclasses.replace(found, options={"width": 1.0}))
+    with pytest.raises(CheckpointError, match="does not describe a model"):
+        pretrained.read(tmp_path / "own.safetensors")
+
+
 def test_a_caffe_file_says_how_it_pools(tmp_path: Path) -> None:
     """Metadata of a file with Caffe's names overrule its rounding up."""
     arrays = {key: np.ascontiguousarray(array) for key, array in WRITERS["Caffe"](network("vgg11"), "vgg11").items()}
