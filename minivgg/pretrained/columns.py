@@ -7,6 +7,7 @@ pooling and one. Dropout changes nothing in evaluation and is passed over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def _features(layers: Sequence[nn.Layer], arrays: Mapping[str, Array]) -> tuple[
             tokens.append("|")
             ceils.add(bool(layer.options.get("ceil_mode", False)))
             end += 1
-        elif layer.kind == "lrn" and nn.LocalResponseNorm(**layer.options).options == nn.LocalResponseNorm().options:
+        elif layer.kind == "lrn" and _is_the_papers(layer):
             tokens.append("L")
             end += 1
         else:
@@ -127,6 +128,14 @@ def _kernel(layer: nn.Layer, arrays: Mapping[str, Array]) -> str:
     size = weight.shape[2]
     plain = _pair(layer, "stride", 1) == _pair(layer, "dilation", 1) == (1, 1) and _pair(layer, "padding", 0) == (size // 2,) * 2
     return str(size) if plain else ""
+
+
+def _is_the_papers(layer: nn.Layer) -> bool:
+    """Whether a normalisation has the paper's constants, to a float32's rounding, by either convention for α."""
+    here, paper = (nn.LocalResponseNorm(**options).options for options in (layer.options, {}))
+    alpha = here["alpha"] / (here["size"] if here["alpha_over_n"] else 1)
+    found = (here["size"], alpha, here["beta"], here["k"])
+    return all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(found, (paper[key] for key in ("size", "alpha", "beta", "k")), strict=True))
 
 
 def _pair(layer: nn.Layer, key: str, default: Any = None) -> tuple[Any, Any]:

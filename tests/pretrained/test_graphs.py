@@ -54,6 +54,9 @@ def test_every_network_is_found_in_its_layers(name: str, head: str) -> None:
     """From the layers alone: model, head, sizes and arrays; with Dropout and adaptive pooling in the graph, and without."""
     model = network(name, head=head, ceil_mode=name == "vgg19")
     graphs = [graph_of(model)]
+    if name == "vgg11_lrn":  # as ONNX has it: α is divided by the size, in float32
+        lrn = nn.Layer("lrn", "2", {"size": 5, "alpha": float(np.float32(5e-4)), "beta": 0.75, "k": 2.0, "alpha_over_n": True})
+        graphs.append(changed(graphs[0], 2, lrn))
     if head == "paper":
         graphs.append(graph_of(model, drop=("dropout", "adaptive_avg_pool")))
     for graph in graphs:
