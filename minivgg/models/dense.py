@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import nn
 from ..backend.layout import as_kcrs, rsck
-from ..errors import ShapeError
+from ..errors import ConfigError, ShapeError
 from .vgg import VGG
 
 __all__ = ["Dense", "dense", "undense"]
@@ -62,8 +62,13 @@ def dense(model: VGG) -> Dense:
 
     It has the model's own convolutions, batch norms and activations, not copies, and copies of its fully connected weights, bit for bit.
     For an image of image_size×image_size the paper's head gives a 1×1 map, the model's logits; with head="linear" the mean over
-    the map is the model's logits, for images of any size.
+    the map is the model's logits, for images of any size. Raises ConfigError for a network that is no VGG.
     """
+    if not isinstance(model, VGG):
+        raise ConfigError(
+            "only a VGG can be applied to images of other sizes, and this network is none. If it has a VGG's features, take them: "
+            "minivgg convert IN OUT --only features."
+        )
     return Dense(model)
 
 
