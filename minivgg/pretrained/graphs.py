@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def _as_batch_norm(kind: str, name: str, eps: float, arrays: dict[str, Array]) -
         channels, dtype = arrays[f"{name}.weight"].shape, arrays[f"{name}.weight"].dtype
         arrays[f"{name}.running_mean"], arrays[f"{name}.running_var"] = np.zeros(channels, dtype), np.full(channels, 1 - 1e-5, dtype)
         return ["Scales and shifts behind convolutions are read as batch norms of mean 0 and variance 1."]
-    if eps == 1e-5:
+    if math.isclose(eps, 1e-5, rel_tol=1e-6):  # it is a float32 in the file
         return []
     arrays[f"{name}.running_var"] = Storage(eps=eps).turned(arrays[f"{name}.running_var"], "", "running_var", 0)[0]
     return [f"Batch norms' variances were changed, since the file's ε is {eps:g}, and here it is 1e-5."]

@@ -64,7 +64,7 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
             "in_channels": state["images"]["shape"][2],
         }
         return Network(config["model"], options, checkpoint.model, classes, transform, state=state)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its state does not describe a model ({type(error).__name__}: {error}).") from None
 
 

@@ -11,6 +11,7 @@ from ..weights import load_checkpoint, named, read_metadata
 from ..weights.checkpoint import OPTIMIZER
 from ..weights.load import read as arrays_of
 from ..weights.onnx import read_graph
+from ..weights.onnx.properties import read_properties
 from ..weights.opening import opened
 from .assembling import Wishes, assembled, require_fit
 from .conventions import CONVENTIONS
@@ -22,6 +23,7 @@ from .preparing import preparation
 from .published import located
 from .recognise import candidates, without_prefix
 from .report import Match, Report, listed
+from .told import KEYS, as_told
 
 __all__ = ["read"]
 
@@ -58,7 +60,8 @@ def _read(path: Path, wishes: Wishes) -> Network:
         return _own(path, wishes)
     if path.suffix.lower() == ".onnx":
         with opened(path) as file:
-            return of_graph(read_graph(file, str(path)), str(path), wishes)
+            properties = read_properties(file, str(path), KEYS)
+            return as_told(of_graph(read_graph(file, str(path)), str(path), wishes), properties, str(path), wishes.prepared)
     return _named(path, wishes)
 
 

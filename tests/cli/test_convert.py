@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def test_features_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert all(name.startswith("features") for name in weights.load(tmp_path / "f.safetensors"))
     code, _, err = minivgg(capsys, "predict", tmp_path / "f.safetensors", place / "a.png", "--device", "cpu")
     assert code == 4 and "no classifier" in err and "Traceback" not in err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("minivgg.pretrained.export") is None, reason="minivgg.pretrained.export is not there")
+def test_onnx_and_back(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file written as ONNX and read again is the same network with the same preprocessing; no other numbers than f32 fit in it."""
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    out = tmp_path / "a.onnx"
+    code, _, err = minivgg(capsys, "convert", place / "Keras.npz", out)
+    assert code == 0, err
+    first, second = pretrained.read(place / "Keras.npz"), pretrained.read(out)
+    assert (first.model, first.transform, first.classes) == (second.model, second.transform, second.classes)
+    assert all(np.array_equal(array, second.arrays[key]) for key, array in first.arrays.items())
+    assert minivgg(capsys, "convert", place / "Keras.npz", out, "--dtype", "f16")[0] == 2
 
 
 def test_refusals_write_nothing(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

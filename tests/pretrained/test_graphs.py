@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minivgg import Tensor, models, nn, no_grad
+from minivgg import Tensor, models, nn, no_grad, pretrained
 from minivgg.errors import CheckpointError, ConfigError
 from minivgg.pretrained.assembling import Wishes
 from minivgg.pretrained.graphs import of_graph
+from minivgg.pretrained.told import KEYS, as_told
 from minivgg.weights.onnx import Graph
+from minivgg.weights.onnx.properties import read_properties
 
 from .foreign import CLASSES, SIZE, blue_first, network, place_by_place
 
@@ -148,3 +152,33 @@ def test_what_is_no_vgg(tmp_path: Path) -> None:
         read(changed(graph, 0, graph.layers[0], {"0.bias": np.full(4, np.nan, np.float32)}))
     with pytest.raises(CheckpointError, match="64×96"):
         read(changed(strided, 1, graph.layers[1], input_shape=(None, 3, 64, 96)))
+
+
+def test_a_file_of_our_own_tells_its_preprocessing_and_classes() -> None:
+    """Metadata of an ONNX file, as a message: what `export` writes there is taken, but for a wish; other texts are passed over, and
+    nonsense is refused."""
+    network_read = read(graph_of(network("vgg11")))
+    told = pretrained.preparation("torchvision").transform(SIZE)
+    names = [f"kind {k}" for k in range(CLASSES)]
+    texts = {"minivgg.preprocessing": json.dumps(told.to_json()), "classes": json.dumps(names), "author": "somebody"}
+    message = b"".join(entry(key, value) for key, value in texts.items())
+    found = read_properties(io.BytesIO(message), "a.onnx", KEYS)
+    assert found == {key: texts[key] for key in KEYS}
+    taken = as_told(network_read, found, "a.onnx", "")
+    assert taken.transform == told and taken.classes == tuple(names)
+    assert as_told(network_read, found, "a.onnx", "unit").transform == network_read.transform
+    assert as_told(network_read, {"classes": '{"0": "cat"}'}, "a.onnx", "").classes == network_read.classes
+    for text in ("", "[" * 5000, '{"name": "melt"}', "3"):
+        with pytest.raises(CheckpointError, match=r"^a\.onnx: its metadata"):
+            as_told(network_read, {"minivgg.preprocessing": text}, "a.onnx", "")
+
+
+def entry(key: str, value: str) -> bytes:
+    """A field 14 of ModelProto, by hand: key and value as fields 1 and 2, each with its length."""
+    inner = b"".join(bytes([8 * number + 2]) + length(len(text)) + text for number, text in ((1, key.encode()), (2, value.encode())))
+    return bytes([8 * 14 + 2]) + length(len(inner)) + inner
+
+
+def length(n: int) -> bytes:
+    """A varint below 2¹⁴."""
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])
