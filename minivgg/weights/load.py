@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from ..errors import CheckpointError, nearest
 from .checkpoint import OPTIMIZER
 from .npz import read_npz
+from .onnx import read_onnx
 from .opening import opened
 from .safetensors import read_safetensors
 
@@ -17,6 +18,7 @@ __all__ = ["READERS", "load", "read"]
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
     ".npz": read_npz,
+    ".onnx": read_onnx,
     ".safetensors": read_safetensors,
 }
 
@@ -24,7 +26,7 @@ READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str
 def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
-    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out) and .npz.
+    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out), .npz, and of .onnx the initialisers.
     Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """
