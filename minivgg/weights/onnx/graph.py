@@ -66,7 +66,7 @@ def read_graph(file: BinaryIO, path: str) -> Graph:
     given, result = _ends(model, path)
     chain, channels_last = _begin(model, given, source)
     values: dict[str, Value] = {name: Constant(tensor, tensor.shape) for name, tensor in model.tensors.items()}
-    values[given.name] = Flow(0)
+    values[given.name] = Flow.of(chain)
     for node in model.nodes:
         _pass(node, chain, values, model.opset)
     last = values.get(result.name)

@@ -25,9 +25,10 @@ from ...errors import CheckpointError
 from ..protobuf import Value, fields, text, varints
 from .tensors import Stored
 
-__all__ = ["Attribute", "Declared", "Messages", "Model", "Node"]
+__all__ = ["Attribute", "Declared", "Defaults", "Messages", "Model", "Node"]
 
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | Stored
+Defaults = Mapping[str, Attribute | None]  # by name; None leaves the type open
 
 _MOST = 16 << 20  # bytes of Python objects that messages may become, by a rough count
 _LONGEST = 1024  # bytes of a name
@@ -97,7 +98,8 @@ class Messages:
     def _graph(self, graph: memoryview, opset: int) -> Model:
         nodes: list[Node] = []
         tensors: dict[str, Stored] = {}
-        inputs, outputs = [], []
+        inputs: list[Declared] = []
+        outputs: list[Declared] = []
         for number, value in fields(graph, self.path):
             if number == 1:
                 nodes.append(self._node(self._view(value), len(nodes)))
@@ -123,7 +125,9 @@ class Messages:
         return version if domain in _DOMAINS else 0
 
     def _node(self, message: memoryview, index: int) -> Node:
-        inputs, outputs, attributes = [], [], []
+        inputs: list[str] = []
+        outputs: list[str] = []
+        attributes: list[memoryview] = []
         name = operator = domain = ""
         self._count(200)
         for number, value in fields(message, self.path):

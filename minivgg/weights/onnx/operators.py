@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import shapes, values, windows
-from .messages import Attribute
+from .messages import Defaults
 from .step import Step, Value
 
 __all__ = ["OPERATORS", "Rule"]
@@ -14,14 +14,14 @@ __all__ = ["OPERATORS", "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """`function` makes the node's first output; it has `inputs`, at least and at most; a default of None leaves an attribute's type open."""
+    """`function` makes the node's first output; it has `inputs`, at least and at most."""
 
     function: Callable[[Step], Value]
     inputs: tuple[int, int]
-    attributes: Mapping[str, Attribute | None]
+    attributes: Defaults
 
 
-_CONSTANT = dict.fromkeys(("value", "value_int", "value_ints", "value_float", "value_floats"))
+_CONSTANT: Defaults = dict.fromkeys(("value", "value_int", "value_ints", "value_float", "value_floats"))
 
 OPERATORS: dict[str, Rule] = {
     "Add": Rule(values.add, (2, 2), {}),

@@ -52,13 +52,10 @@ def identity(step: Step) -> Value:
 
 def shape(step: Step) -> Sizes:
     """Shape of what comes from the image, at any place."""
-    if not isinstance(step.inputs[0], Flow):
+    value, start, end = step.inputs[0], step.setting("start", int), step.setting("end", int)
+    if not isinstance(value, Flow):
         raise step.error("is of a constant")
-    step.flow()
-    chain = step.chain
-    every = tuple(axis if axis == "N" else chain.sizes[axis] or axis for axis in chain.letters)
-    start, end = step.setting("start", int), step.setting("end", int)
-    return Sizes(every[start : end if "end" in step.node.attributes else None])
+    return Sizes(value.sizes[start : end if "end" in step.node.attributes else None])
 
 
 def gather(step: Step) -> Sizes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from .chain import Chain
-from .messages import Attribute, Node
+from .messages import Attribute, Defaults, Node
 from .tensors import Source, Stored
 
 __all__ = ["Constant", "Flow", "Sizes", "Step", "Value"]
@@ -21,9 +21,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Flow:
-    """The value that comes from the image, after `version` nodes."""
+    """The value that comes from the image, after `version` nodes; `sizes` of its axes in the file, a letter of NCHW for N and open ones."""
 
     version: int
+    sizes: tuple[int | str, ...]
+
+    @classmethod
+    def of(cls, chain: Chain) -> Flow:
+        """The value that the last node made."""
+        return cls(chain.version, tuple("N" if axis == "N" else chain.sizes[axis] or axis for axis in chain.letters))
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ Value = Flow | Constant | Sizes
 class Step:
     """What a rule for an operator sees."""
 
-    def __init__(self, node: Node, chain: Chain, values: Mapping[str, Value], opset: int, defaults: Mapping[str, Attribute | None]) -> None:
+    def __init__(self, node: Node, chain: Chain, values: Mapping[str, Value], opset: int, defaults: Defaults) -> None:
         self.node, self.chain, self.values, self.opset = node, chain, values, opset
         self.source: Source = chain.source
         self.inputs = tuple(self._value(name) for name in node.inputs)
@@ -91,7 +97,7 @@ class Step:
     def onward(self) -> Flow:
         """The value after this node."""
         self.chain.version += 1
-        return Flow(self.chain.version)
+        return Flow.of(self.chain)
 
     def constant(self, index: int) -> Constant:
         """An input that must be a tensor of the file with floating-point numbers."""
@@ -106,7 +112,7 @@ class Step:
         if shape is not None and value.shape != shape:
             raise self.error(f'has "{value.stored.name}" {list(value.shape)} as input {index}, where {list(shape)} was expected')
         array = self.source.array(value.stored)
-        return array.T if value.transposed else array.reshape(value.shape)
+        return array.reshape(value.shape[::-1]).T if value.transposed else array.reshape(value.shape)
 
     def wide(self, index: int, shape: tuple[int, ...] | None = None) -> Any:
         """The same in float64."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .messages import Defaults
 from .shapes import product
 from .step import Flow, Sizes, Step
 
@@ -18,9 +19,9 @@ __all__ = [
     "BATCH_NORM", "GEMM", "LRN", "add", "batch_norm", "div", "dropout", "gemm", "lrn", "matmul", "mul", "relu", "softmax", "sub",
 ]  # fmt: skip
 
-BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9, "training_mode": 0, "spatial": 1}
-GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
-LRN = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0, "size": 0}
+BATCH_NORM: Defaults = {"epsilon": 1e-5, "momentum": 0.9, "training_mode": 0, "spatial": 1}
+GEMM: Defaults = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+LRN: Defaults = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0, "size": 0}
 
 
 def relu(step: Step) -> Flow:
@@ -143,7 +144,7 @@ def softmax(step: Step) -> Flow:
         raise step.error("is over channels and places together")
     step.chain.softmax = True
     step.chain.notes.append(f"{step.node.label}: left out, so that the network gives logits.")
-    return Flow(step.chain.version)
+    return Flow.of(step.chain)
 
 
 def _place(step: Step) -> int:

@@ -8,14 +8,15 @@ Ceiling  where the last window would begin in the padding, exporters and runtime
 
 from __future__ import annotations
 
+from .messages import Defaults
 from .step import Flow, Step
 
 __all__ = ["AVERAGE_POOL", "CONV", "MAX_POOL", "average_pool", "conv", "global_average_pool", "max_pool", "reduce_mean"]
 
-_SLIDING = {"auto_pad": "NOTSET", "kernel_shape": (), "pads": (), "strides": (), "dilations": ()}
-CONV = {**_SLIDING, "group": 1}
-MAX_POOL = {**_SLIDING, "ceil_mode": 0, "storage_order": 0}
-AVERAGE_POOL = {**_SLIDING, "ceil_mode": 0, "count_include_pad": 0}
+_SLIDING: Defaults = {"auto_pad": "NOTSET", "kernel_shape": (), "pads": (), "strides": (), "dilations": ()}
+CONV: Defaults = {**_SLIDING, "group": 1}
+MAX_POOL: Defaults = {**_SLIDING, "ceil_mode": 0, "storage_order": 0}
+AVERAGE_POOL: Defaults = {**_SLIDING, "ceil_mode": 0, "count_include_pad": 0}
 _MOST = 1 << 16  # of a stride, a window, a dilation: images are not larger
 
 Pair = tuple[int, int]
