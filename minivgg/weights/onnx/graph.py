@@ -133,7 +133,7 @@ def _finish(chain: Chain, given: Declared, channels_last: bool) -> Graph:
     if classes is None:
         raise CheckpointError(f"{path}: the graph does not say how many scores it gives.")
     dropouts = sum(layer.kind == "dropout" for layer in chain.layers)
-    notes = [*chain.notes, *([f"{dropouts} Dropouts kept: they act in training only."] if dropouts else [])]
+    notes = [*chain.notes, *([f"Dropout kept in {dropouts} places: it acts in training only."] if dropouts else [])]
     n, *rest = given.sizes or ()
     h_w_c = rest if channels_last else [*rest[1:], rest[0]]
     shape = (n, h_w_c[2], h_w_c[0], h_w_c[1])
