@@ -150,6 +150,21 @@ def samples() -> dict[str, bytes]:
         },
         nhwc=True,
     )  # fmt: skip
+    made["keras_open"] = model(
+        [
+            node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+            node("Conv", "t w0 b0", "c", auto_pad="SAME_LOWER", strides=[1, 1]),
+            node("MaxPool", "c", "p", kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER"),
+            node("Relu", "p", "r"),
+            node("MaxPool", "r", "q", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]),
+            node("Transpose", "q", "u", perm=[0, 2, 3, 1]),
+            node("ReduceMean", "u", "m", axes=[1, 2], keepdims=0),
+            node("MatMul", "m w1", "y"),
+        ],
+        {"w0": w(4, 3, 3, 3), "b0": w(4), "w1": w(4, 5)},
+        nhwc=True,
+        image=(3, None, None),
+    )  # fmt: skip
     norm = {f"{name}{k}": v for k in (0, 1) for name, v in (("g", w(4)), ("h", w(4)), ("m", w(4)), ("v", positive(4)))}
     made["batch_norm"] = model(
         [

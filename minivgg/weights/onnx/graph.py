@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from ...errors import CheckpointError
 from ...nn import Layer
 from .chain import Chain
@@ -67,8 +69,10 @@ def read_graph(file: BinaryIO, path: str) -> Graph:
     chain, channels_last = _begin(model, given, source)
     values: dict[str, Value] = {name: Constant(tensor, tensor.shape) for name, tensor in model.tensors.items()}
     values[given.name] = Flow.of(chain)
-    for node in model.nodes:
-        _pass(node, chain, values, model.opset)
+    with np.errstate(all="ignore"):  # NaN and Inf among the weights are the business of whoever uses them
+        for node in model.nodes:
+            _pass(node, chain, values, model.opset)
+        chain.flush()
     last = values.get(result.name)
     if not isinstance(last, Flow) or last.version != chain.version:
         raise CheckpointError(f'{path}: its output "{result.name}" is not what its last layer makes: the graph is no chain.')
@@ -123,7 +127,6 @@ def _pass(node: Node, chain: Chain, values: dict[str, Value], opset: int) -> Non
 
 
 def _finish(chain: Chain, given: Declared, channels_last: bool) -> Graph:
-    chain.flush()
     path, single = chain.source.path, (chain.sizes["H"], chain.sizes["W"]) == (1, 1)
     if not chain.flat and (chain.letters == "NC" or single):
         chain.add("flatten", {"channels_last": False})
@@ -132,8 +135,8 @@ def _finish(chain: Chain, given: Declared, channels_last: bool) -> Graph:
     classes = chain.sizes["C"]
     if classes is None:
         raise CheckpointError(f"{path}: the graph does not say how many scores it gives.")
-    dropouts = sum(layer.kind == "dropout" for layer in chain.layers)
-    notes = [*chain.notes, *([f"Dropout kept in {dropouts} places: it acts in training only."] if dropouts else [])]
+    dropouts = [layer.name for layer in chain.layers if layer.kind == "dropout"]
+    notes = [*chain.notes, *([f"Dropout kept as layer {', '.join(dropouts)}: it acts in training only."] if dropouts else [])]
     n, *rest = given.sizes or ()
     h_w_c = rest if channels_last else [*rest[1:], rest[0]]
     shape = (n, h_w_c[2], h_w_c[0], h_w_c[1])

@@ -45,7 +45,7 @@ def identity(step: Step) -> Value:
     if to and isinstance(value, Flow):
         step.flow()
     whole = isinstance(value, Sizes) or (isinstance(value, Constant) and not value.stored.floating)
-    if to and to not in (_WHOLE if whole else _FLOATS):
+    if (to or step.node.operator == "Cast") and to not in (_WHOLE if whole else _FLOATS):
         raise step.error(f"makes numbers of ONNX's type {to} of others, which cannot be read")
     return value  # type: ignore[no-any-return]
 
@@ -147,7 +147,7 @@ def unsqueeze(step: Step) -> Value:
     if isinstance(value, Constant):
         rank = len(value.shape) + len(axes)
         places, old = {axis + rank if axis < 0 else axis for axis in axes}, iter(value.shape)
-        if rank > 8 or len(places) < len(axes) or not all(0 <= place < rank for place in places):
+        if not axes or rank > 8 or len(places) < len(axes) or not all(0 <= place < rank for place in places):
             raise step.error(f"adds the axes {list(axes)} to constants {list(value.shape)}")
         return _reformed(step, value, tuple(1 if place in places else next(old) for place in range(rank)))
     step.flow()

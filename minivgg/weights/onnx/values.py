@@ -54,8 +54,7 @@ def div(step: Step) -> Flow:
     """Div by constants → a scale."""
     if _place(step) == 0:
         raise step.error("divides constants by what comes from the image")
-    with np.errstate(all="ignore"):
-        return _affine(step, 1.0 / _constants(step, 1), None)
+    return _affine(step, 1.0 / _constants(step, 1), None)
 
 
 def batch_norm(step: Step) -> Flow:

@@ -2,7 +2,8 @@
 
 Sizes    out = ⌊(in + pads − reach) / stride⌋ + 1, or ⌈ ⌉ with ceil_mode; reach = dilation·(kernel − 1) + 1
 Padding  pads is (top, left, bottom, right); here top = bottom and left = right. auto_pad SAME_UPPER and SAME_LOWER make
-         out = ⌈in / stride⌉ by pads of (out − 1)·stride + reach − in together, of which an odd one goes below or above: that is refused.
+         out = ⌈in / stride⌉ by pads of (out − 1)·stride + reach − in together, of which an odd one goes below or above: that is refused,
+         but for max pooling by 2×2, where one row below is what ceil_mode gives.
 Ceiling  where the last window would begin in the padding, exporters and runtimes differ; that cannot be if stride + padding ≤ kernel.
 """
 
@@ -47,7 +48,9 @@ def max_pool(step: Step) -> Flow:
     step.flow()
     step.demand(step.chain.needs_image())
     kernel, ceil_mode = _kernel(step), bool(step.setting("ceil_mode", int))
-    options = _slide(step, kernel, ceil_mode)
+    hanging = _hangs(step, kernel) and not ceil_mode
+    ceil_mode = ceil_mode or (hanging and any((step.chain.sizes[axis] or 1) % 2 for axis in "HW"))
+    options = _slide(step, kernel, ceil_mode, hanging)
     padding, stride = options["padding"], options["stride"]
     if options.pop("dilation") != [1, 1] or any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise step.error(f"has dilations, or pads of more than half of its window {list(kernel)}")
@@ -109,8 +112,16 @@ def _kernel(step: Step) -> Pair:
     return kernel[0], kernel[1]
 
 
-def _slide(step: Step, kernel: Pair, ceil_mode: bool = False) -> dict[str, list[int]]:
-    """stride, padding and dilation as options of a layer; the sizes of the image become those after it."""
+def _hangs(step: Step, kernel: Pair) -> bool:
+    """Whether these are windows of 2×2 side by side, padded below and to the right where a size is odd: ceil_mode in other words."""
+    auto, pads = step.setting("auto_pad", str), step.setting("pads", tuple)
+    return (kernel, step.setting("strides", tuple)) == ((2, 2), (2, 2)) and (
+        auto == "SAME_UPPER" or (auto, pads) == ("NOTSET", (0, 0, 1, 1))
+    )
+
+
+def _slide(step: Step, kernel: Pair, ceil_mode: bool = False, hanging: bool = False) -> dict[str, list[int]]:
+    """stride, padding (none if the windows hang over) and dilation as options of a layer; the sizes of the image become those after it."""
     strides, dilations = step.setting("strides", tuple) or (1, 1), step.setting("dilations", tuple) or (1, 1)
     pads, auto = step.setting("pads", tuple) or (0, 0, 0, 0), step.setting("auto_pad", str)
     if (len(strides), len(dilations), len(pads)) != (2, 2, 4) or not all(1 <= size <= _MOST for size in (*strides, *dilations)):
@@ -121,7 +132,9 @@ def _slide(step: Step, kernel: Pair, ceil_mode: bool = False) -> dict[str, list[
     for axis, letter in enumerate("HW"):
         reach, size = dilations[axis] * (kernel[axis] - 1) + 1, step.chain.sizes[letter]
         before, after = pads[axis], pads[axis + 2]
-        if auto in {"SAME_UPPER", "SAME_LOWER"}:
+        if hanging:
+            before = after = 0
+        elif auto in {"SAME_UPPER", "SAME_LOWER"}:
             before, after = _same(step, reach, strides[axis], size)
         elif auto not in {"NOTSET", "VALID"}:
             raise step.error(f'has auto_pad "{auto}", which is not known')
