@@ -142,7 +142,7 @@ class Messages:
                 attributes.append(self._view(value))
             elif number == 7:
                 domain = self._text(value)
-        label = f"{operator} {name or (outputs or [f'number {index}'])[0]}"
+        label = f"{operator or 'a node'} {name or (outputs or [f'number {index}'])[0]}"
         if domain not in _DOMAINS:
             raise self._error(f'{label} is of the domain "{domain}"; only ONNX\'s own operators can be read.')
         read: dict[str, Attribute] = {}
