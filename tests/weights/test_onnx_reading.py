@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "sparse": (changed(lambda m: m.graph.sparse_initializer.add()), "has sparse tensors"),
     "statistics": (changed(lambda m: m.graph.node[2].output.extend(["mean", "var"]), "batch_norm"), "in evaluation mode"),
     "two inputs": (changed(lambda m: m.graph.input.add(name="other")), r"has 2 inputs \(x, other\)"),
-    "bytes": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, 10**15)), "w0 .* needs 108,000,000,000,000,000 bytes, but has 432"),
+    "bytes": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, 10**15)), "w0 .* needs 108,000,000,000,000,000 bytes"),
     "negative": (changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, -4)), r"w0 has sizes \[-4, 3, 3, 3\]"),
     "same name": (changed(lambda m: m.graph.initializer.append(m.graph.initializer[0])), 'has two initialisers "w0"'),
     "line break": (changed(lambda m: setattr(m.graph.node[0], "name", "a\nb")), "cannot be printed"),
@@ -242,9 +242,9 @@ def test_memory_is_bounded_by_the_file(tmp_path: Path) -> None:
     numbers = field(5, field(8, b"\xff" * 9 + b"\x01" + bytes(500_000)) + b"\xa0\x01\x07")
     for contents, reason in (
         (many, "makes the arrays larger than twice the file"),
-        (start + field(7, field(1, b"") * 100_000), "far larger than any chain"),
+        (start + field(7, field(1, b"") * 20_000), "far larger than any chain"),
         (start + field(7, field(1, numbers)), "far larger than any chain"),
-        (start + field(7, field(11, field(1, b"a" * 1000)) * 5000), "far larger than any chain"),
+        (start + field(7, field(11, field(1, b"a" * 500)) * 10_000), "far larger than any chain"),
         (start + field(7, field(1, field(1, b"a" * 2000))), "too long"),
     ):
         most, message = peak(path, contents)

@@ -31,7 +31,7 @@ Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | Stored
 Defaults = Mapping[str, Attribute | None]  # by name; None leaves the type open
 
 _MOST = 16 << 20  # bytes of Python objects that messages may become, by a rough count
-_LONGEST = 1024  # bytes of a name
+_LONGEST = 512  # bytes of a name
 _DATA = {4: "float_data", 5: "int32_data", 7: "int64_data", 9: "raw_data", 10: "double_data"}
 _DOMAINS = {"", "ai.onnx"}
 
@@ -129,7 +129,7 @@ class Messages:
         outputs: list[str] = []
         attributes: list[memoryview] = []
         name = operator = domain = ""
-        self._count(200)
+        self._count(1000)
         for number, value in fields(message, self.path):
             if number in {1, 2}:
                 (inputs if number == 1 else outputs).append(self._text(value))
@@ -180,7 +180,7 @@ class Messages:
         shape: list[int] = []
         places: list[tuple[int, int]] = []
         kind, used = 0, set()
-        self._count(300)
+        self._count(600)
         for number, value in fields(message, self.path):
             if number == 1:
                 shape += self._ints(value)
@@ -189,7 +189,9 @@ class Messages:
             elif number == 8:
                 name = self._text(value) or name
             elif number == 13 or (number == 14 and value):
-                raise self._error(f"the numbers of {name} are in another file, which is never opened. Save the model as one file.")
+                raise self._error(
+                    f"the numbers of {name} are in another file, which is never opened. Save the model as one file (torch.onnx.export: external_data=False)."
+                )
             elif number in _DATA:
                 self._count(150)
                 data = self._view(value)
@@ -204,7 +206,7 @@ class Messages:
 
     def _declared(self, message: memoryview) -> Declared:
         name, kind, sizes = "", 0, None
-        self._count(200)
+        self._count(400)
         for number, value in fields(message, self.path):
             if number == 1:
                 name = self._text(value)

@@ -67,7 +67,7 @@ class Step:
 
     def error(self, why: str) -> CheckpointError:
         """One line: the path, the node, why."""
-        return CheckpointError(f"{self.source.path}: {self.node.label} {why}.")
+        return CheckpointError(f"{self.source.path}: {self.node.label} {why:.500}.")
 
     def demand(self, why: str) -> None:
         """Raise the error, unless `why` is empty."""
@@ -104,6 +104,8 @@ class Step:
         value = self.inputs[index] if self.given(index) else None
         if not isinstance(value, Constant) or not value.stored.floating:
             raise self.error(f"needs floating-point constants as input {index}: weights that are computed cannot be read")
+        if 0 in value.shape:
+            raise self.error(f'has "{value.stored.name}" {list(value.shape)} as input {index}, which is empty')
         return value
 
     def array(self, index: int, shape: tuple[int, ...] | None = None) -> Any:
