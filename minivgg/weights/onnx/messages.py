@@ -189,9 +189,8 @@ class Messages:
             elif number == 8:
                 name = self._text(value) or name
             elif number == 13 or (number == 14 and value):
-                raise self._error(
-                    f"the numbers of {name} are in another file, which is never opened. Save the model as one file (torch.onnx.export: external_data=False)."
-                )
+                remedy = "Save the model as one file (torch.onnx.export: external_data=False)."
+                raise self._error(f"the numbers of {name} are in another file, which is never opened. {remedy}")
             elif number in _DATA:
                 self._count(150)
                 data = self._view(value)
