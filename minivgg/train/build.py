@@ -27,8 +27,8 @@ __all__ = ["Job", "build_job", "build_model", "build_optimizer", "build_schedule
 @dataclass
 class Job:
     """All parts of a run. `images` identifies the training data: image count, shape (H, W, C), of which H and W are None where sizes
-    differ, SHA-256. `scaling` is for fp16 only. `taken` says which first weights came from another network, `new` names the layers for which it had none
-    (paths of modules)."""
+    differ, SHA-256. `scaling` is for fp16 only. `taken` says which first weights came from another network, `new` names the layers
+    (paths of modules) for which it had none."""
 
     config: TrainConfig
     device: Device
