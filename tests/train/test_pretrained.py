@@ -119,11 +119,9 @@ def test_nothing_before_the_first_trained_layer_is_differentiated(tune, monkeypa
     """With four frozen blocks of five the rules of two convolutions are called: both weights', and one image's."""
     calls = []
     for rule in ("grad_x", "grad_w"):
-        true = getattr(ops.Conv2dRelu, rule, None) or getattr(ops.Conv2d, rule)
-        for owner in (ops.Conv2d, ops.Conv2dRelu):
-            counted = functools.wraps(true)(lambda *args, true=true, rule=rule, **kw: calls.append(rule) or true(*args, **kw))
-            if rule in vars(owner):
-                monkeypatch.setattr(owner, rule, counted)
+        true = getattr(ops.Conv2d, rule)
+        counted = functools.wraps(true)(lambda *args, true=true, rule=rule: calls.append(rule) or true(*args))
+        monkeypatch.setattr(ops.Conv2d, rule, counted)
     job = build_job(tune(freeze="block1,block2,block3,block4"))
     (batch, *_) = job.train.epoch(0)
     recorded = []
@@ -240,7 +238,7 @@ def test_grey_images_are_seen_as_three_equal_channels(tune, tmp_path):
 )
 def test_the_last_layer_is_kept_for_the_same_classes_only(tune, tmp_path, classes, whole, new, reason):
     """By name and order; a file of features gives no classifier."""
-    own_file(file := tmp_path / "w.safetensors", classes=classes or ("a",))
+    own_file(file := tmp_path / "w.safetensors", channels=1, classes=classes or ("a",))
     network = pretrained.read(file)
     arrays = {name: array for name, array in network.arrays.items() if whole or name.startswith("features")}
     options = dict(network.options)
@@ -248,9 +246,8 @@ def test_the_last_layer_is_kept_for_the_same_classes_only(tune, tmp_path, classe
     job = build_job(tune(weights=str(file), head="paper"))
     assert job.new == new and reason in job.taken
     state = job.model.state_dict()
-    assert all(
-        np.array_equal(state[name], arrays[name]) is (name.rpartition(".")[0] not in new) for name in arrays if "0.weight" not in name
-    )
+    weights = {name.removesuffix(".weight"): name for name in arrays if name.endswith(".weight")}
+    assert all(np.array_equal(state[name], arrays[name]) is (layer not in new) for layer, name in weights.items())
 
 
 @pytest.mark.parametrize(
@@ -271,7 +268,7 @@ def test_the_last_layer_is_kept_for_the_same_classes_only(tune, tmp_path, classe
         ({"head_lr": "x"}, ConfigError, "head_lr must be"),
         ({"head_lr": "-1x"}, ConfigError, "head_lr must be"),
         ({"normalise": "0.5/0"}, ConfigError, "normalise must be"),
-        ({"normalise": "0.5,0.5/1,1"}, ConfigError, r"numbers for 2 channel\(s\), but the images have 1"),
+        ({"normalise": "0.5,0.5/1"}, ConfigError, "normalise must be"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(tune, changes, error, message):
@@ -285,7 +282,7 @@ def test_colour_images_need_a_network_that_sees_colours(tune, tmp_path):
     own_file(file := tmp_path / "w.safetensors", channels=1)
     x, y = stripes(40, 0)
     np.savez(tmp_path / "rgb.npz", x_train=np.repeat(x[..., None], 3, axis=3), y_train=y)
-    for normalise in ("std", pretrained.read(file) and "0.5/0.2"):
+    for normalise in ("std", "0.5/0.2"):
         with pytest.raises((CheckpointError, ConfigError), match="--grey"):
             build_job(tune(weights=str(file), data=str(tmp_path / "rgb.npz"), normalise=normalise))
 
@@ -296,14 +293,14 @@ def test_the_other_ways_to_run_take_the_weights_too(tune):
     assert "classifier.6 is new" in dry_run(config)
     job = build_job(config)
     before = {name: array.tobytes() for name, array in job.model.state_dict().items()}
-    find_lr(job, steps=10)
+    find_lr(job, steps=10, high=1e-3)
     assert before == {name: array.tobytes() for name, array in job.model.state_dict().items()}
     assert throughput(config, steps=2).steps == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"\x08" + b"\0" * 20, None])
+@pytest.mark.parametrize("content", [b"\x08" + b"\0" * 20, None])
 def test_a_damaged_file_ends_with_exit_4_and_leaves_nothing(two, tmp_path, content):
-    """Empty, garbage, missing: one line with the path, no traceback, and no run folder."""
+    """Garbage, missing: one line with the path, no traceback, and no run folder."""
     file = tmp_path / "w.safetensors"
     if content is not None:
         file.write_bytes(content)
