@@ -141,12 +141,11 @@ class TrainConfig:
             raise ConfigError(
                 f'scale is for one run and scales for a plan of several, but they are "{self.scale}" and "{self.scales}". Give one.'
             )
-        if self.weights and (self.init_from or self.scales):
-            other = "init_from" if self.init_from else "scales"
-            remedy = "Leave one of them out." if self.init_from else f"Name one scale: --scale {self.scales.split(',')[0]}."
-            raise ConfigError(
-                f'weights and {other} exclude each other, but they are "{self.weights}" and "{getattr(self, other)}". {remedy}'
-            )
+        for key, other in (("weights", "init_from"), ("weights", "scales"), ("freeze", "scales")):
+            mine, its = getattr(self, key), getattr(self, other)
+            if mine and its:
+                remedy = f"Name one scale: --scale {its.split(',')[0]}." if other == "scales" else "Leave one of them out."
+                raise ConfigError(f'{key} and {other} exclude each other, but they are "{mine}" and "{its}". {remedy}')
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov = true needs momentum > 0, but momentum is 0. Set nesterov = false (--no-nesterov).")
 

@@ -190,15 +190,17 @@ def test_going_on_needs_no_file(tune, teacher, tmp_path):
 
 
 def test_all_new_layers_have_the_rate_of_the_head_after_going_on(tune, tmp_path):
-    """The paper's head, new for another image size, at 10x: a run that is stopped before and one that is stopped after a step agree."""
+    """The paper's head, new for another image size, at 10x: a run that is stopped after a step, the file gone, agrees with one that never
+    stopped."""
     own_file(file := tmp_path / "w.safetensors", name="vgg11_bn", channels=1, image_size=64)
     options = {"weights": str(file), "image_size": 32, "freeze": "features", "head_lr": "10x", "epochs": 1}
     job = build_job(tune(**options))
     assert job.new == ("classifier.0", "classifier.3", "classifier.6") and "images of another size" in job.taken
     whole = train(tune(**options))
     with pytest.raises(CrashError):
-        train(tune(**options, out=str(tmp_path / "b")), observer=At(1, crash))
+        train(tune(**options, out=str(tmp_path / "b")), observer=At(2, crash))
     (run,) = (tmp_path / "b").iterdir()
+    file.unlink()
     assert (
         last(train(None, resume=run).folder).model["classifier.0.weight"].tobytes()
         == last(whole.folder).model["classifier.0.weight"].tobytes()
@@ -264,7 +266,8 @@ def test_the_last_layer_is_kept_for_the_same_classes_only(tune, tmp_path, classe
         ({"num_classes": "3"}, ConfigError, r"num_classes = 3, but .*two.npz has 2 classes"),
         ({"num_classes": "1"}, ConfigError, "num_classes must be"),
         ({"init_from": "a"}, ConfigError, "weights and init_from exclude each other"),
-        ({"recipe": "paper"}, ConfigError, "Name one scale: --scale 37"),
+        ({"recipe": "paper"}, ConfigError, "weights and scales exclude .* Name one scale: --scale 37"),
+        ({"weights": "", "freeze": "features", "scales": "32,64"}, ConfigError, "freeze and scales exclude .* --scale 32"),
         ({"head_lr": "x"}, ConfigError, "head_lr must be"),
         ({"head_lr": "-1x"}, ConfigError, "head_lr must be"),
         ({"normalise": "0.5/0"}, ConfigError, "normalise must be"),
