@@ -87,7 +87,7 @@ class TrainConfig:
     batch_size: int = _key(32, "images in one step", _within(1, 10**6))
     accumulate: int = _key(1, "micro-batches in which a step is computed, for less memory; batch norm sees one at a time", _AT_LEAST_ONE)
     recompute: bool = _key(False, "keep only the blocks' inputs for the backward pass and compute the rest again, for less memory")
-    lr: float = _key(0.1, "learning rate, the highest of the schedule; with weights 0.01 by default", _POSITIVE)
+    lr: float = _key(0.1, "learning rate, the highest of the schedule; by default 0.01 with weights without batch norm", _POSITIVE)
     head_lr: str = _key("1x", "rate of the last layer and of layers that weights left new: a factor on lr, or a rate", _HEAD_RATE)
     momentum: float = _key(0.9, "share of the velocity that survives a step", ("in [0, 1)", _below_one))
     nesterov: bool = _key(True, "look ahead along the momentum")

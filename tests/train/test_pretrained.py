@@ -171,7 +171,7 @@ def test_the_ratio_of_the_rates_lasts(tune, freeze, head_lr):
     assert ("features.0.weight" in seen) is (freeze == "")
 
 
-def test_going_on_needs_no_file(tune, teacher, tmp_path):
+def test_going_on_needs_no_file(tune, tmp_path):
     """Stopped at the third step, with the file gone: the same bits as never stopping. All of the classifier is new (another head), which
     the checkpoint knows, for its rate is another."""
     own_file(file := tmp_path / "w.safetensors", name="vgg11_bn", channels=1)
@@ -207,12 +207,13 @@ def test_all_new_layers_have_the_rate_of_the_head_after_going_on(tune, tmp_path)
     )
 
 
-def test_defaults_are_the_files(tune, teacher, tmp_path):
-    """Network, width, head, size and colours are the file's unless they are given; config.toml says them all, and asks no file."""
+def test_defaults_are_the_files(tune, tmp_path):
+    """Network, width, head, size and colours are the file's unless they are given; without batch norm the rate is a tenth; config.toml says them all, and asks no file."""
     own_file(file := tmp_path / "w.safetensors", name="vgg13", ceil_mode=True)
     config = TrainConfig.of({"weights": str(file), "head": "linear"})
     assert (config.model, config.width, config.head, config.image_size, config.ceil_mode) == ("vgg13", 1 / 32, "linear", 32, True)
     assert (config.normalise, config.lr) == ("0.5,0.4,0.3/0.2,0.25,0.3", 0.01)
+    assert tune().lr == 0.1 and tune(head="paper", lr=1).lr == 1  # with batch norm the recipe's own holds
     (tmp_path / "c.toml").write_text(config_toml(config))
     file.unlink()
     assert TrainConfig.of(read_config_file(tmp_path / "c.toml")) == config
