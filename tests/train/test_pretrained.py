@@ -208,7 +208,8 @@ def test_all_new_layers_have_the_rate_of_the_head_after_going_on(tune, tmp_path)
 
 
 def test_defaults_are_the_files(tune, tmp_path):
-    """Network, width, head, size and colours are the file's unless they are given; without batch norm the rate is a tenth; config.toml says them all, and asks no file."""
+    """Network, width, head, size and colours are the file's unless they are given; without batch norm the rate is a tenth. config.toml
+    says them all, and asks no file."""
     own_file(file := tmp_path / "w.safetensors", name="vgg13", ceil_mode=True)
     config = TrainConfig.of({"weights": str(file), "head": "linear"})
     assert (config.model, config.width, config.head, config.image_size, config.ceil_mode) == ("vgg13", 1 / 32, "linear", 32, True)
