@@ -72,15 +72,12 @@ class Layout:
     @property
     def columns(self) -> int:
         """Tiles in a row."""
-        width, height = self.tile
-        return max(1, min(self.count, math.ceil(math.sqrt(self.count * height / width))))
+        return self._columns(self.count)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the sheet in pixels."""
-        width, height = self.tile
-        rows = math.ceil(self.count / self.columns)
-        return _MARGIN + self.columns * (width + _MARGIN), _MARGIN + rows * (height + _MARGIN)
+        return self._size(self.count)
 
     def corner(self, k: int) -> tuple[int, int]:
         """(left, top) of tile k, in pixels."""
@@ -88,10 +85,19 @@ class Layout:
         row, column = divmod(k, self.columns)
         return _MARGIN + column * (width + _MARGIN), _MARGIN + row * (height + _MARGIN)
 
+    def _columns(self, count: int) -> int:
+        width, height = self.tile
+        return max(1, min(count, math.ceil(math.sqrt(count * height / width))))
+
+    def _size(self, count: int) -> tuple[int, int]:
+        (width, height), columns = self.tile, self._columns(count)
+        return _MARGIN + columns * (width + _MARGIN), _MARGIN + math.ceil(count / columns) * (height + _MARGIN)
+
     @property
     def _way_out(self) -> str:
         width, height = self.tile
-        fit = _MOST // ((width + _MARGIN) * (height + _MARGIN))
+        most = _MOST // ((width + _MARGIN) * (height + _MARGIN))  # the last row may not be full, and then fewer fit
+        fit = next(n for n in range(most, -1, -1) if math.prod(self._size(n)) <= _MOST)
         return f"{self.remedy} {fit:,}" if fit else "not even one fits"
 
 
