@@ -36,6 +36,8 @@ from ..errors import ConfigError, ShapeError, nearest
 
 __all__ = ["Evidence", "grad_cam", "maps_of"]
 
+_FEW = 4  # cells of a map's side: with fewer a map tells no places
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -44,7 +46,7 @@ class Evidence:
     scores    float64 (N, classes): the model's logits
     classes   int64 (N,): the class explained of each image
     maps      float64 (N, h, w), none negative, in units of the score: a cell's share in the sum for a linear head
-    layer     the module path of the layer whose map was weighed
+    layer     whose map was weighed: its name in the paper if it has one, else its module path
     """
 
     scores: Array
@@ -58,7 +60,8 @@ def grad_cam(model: nn.Module, images: Any, classes: int | Sequence[int] | None 
 
     classes   that are explained: one for all, one for each, or None: each image's most probable one
     layer     a name of the paper, such as conv5_3, which means what comes behind its batch norm and ReLU; or a module's path, such as
-              features.29. By default the last ReLU before the map is flattened or pooled as a whole, if it has more than one cell.
+              features.29. By default the last ReLU before the map is flattened or pooled as a whole whose map has at least 4×4 cells:
+              conv5_3 in vgg16 for images of 224×224, conv4_3 for 32×32, where conv5_3 has 2×2.
 
     The model is a VGG or a chain of layers. It runs as in evaluation: without dropout, with running statistics; it is left as it was,
     with its modes and without gradients. Only what follows the layer is recorded and differentiated. Raises ConfigError for a layer
@@ -67,14 +70,9 @@ def grad_cam(model: nn.Module, images: Any, classes: int | Sequence[int] | None 
     known = maps_of(model)
     if layer and layer not in known:
         raise ConfigError(f'the network has no layer "{layer}" that gives a map: {nearest(layer, known)}')
-    tried = [known[layer]] if layer else _last(model)
     x = images if isinstance(images, Tensor) else Tensor(images)
-    evidence = _at(model, x, classes, tried[0])
-    for path in tried[1:]:  # fully connected layers that were made convolutions give a map of a single cell
-        if evidence.maps[0].size > 1:
-            break
-        evidence = _at(model, x, classes, path)
-    return evidence
+    path = known[layer] if layer else _last(model, x.shape)
+    return _at(model, x, classes, path, layer or next((name for name in known if known[name] == path != name), path))
 
 
 def maps_of(model: nn.Module) -> dict[str, str]:
@@ -100,18 +98,19 @@ def _before_flattening(model: nn.Module) -> list[nn.Layer]:
     return layers[:end]
 
 
-def _last(model: nn.Module) -> list[str]:
-    """Paths of the layers to look at, the last one first: ReLUs, or in a network without any its convolutions."""
+def _last(model: nn.Module, shape: tuple[int, ...]) -> str:
+    """The path of the last ReLU, or in a network without any of its last convolution, that still has a map to speak of."""
     layers = _before_flattening(model)
     end = next((k for k, layer in enumerate(layers) if layer.kind == "adaptive_avg_pool"), len(layers))
-    for kind in ("relu", "conv2d"):
-        found = [layer.name for layer in reversed(layers[:end]) if layer.kind == kind]
-        if found:
-            return found
-    raise ConfigError("the network has neither a ReLU nor a convolution, so there is no map to explain a class with.")
+    backwards = [layer for layer in reversed(layers[:end]) if layer.kind in {"relu", "conv2d"}]
+    kind = min((layer.kind for layer in backwards), default="", key=("relu", "conv2d").index)
+    if not kind:
+        raise ConfigError("the network has neither a ReLU nor a convolution, so there is no map to explain a class with.")
+    sizes = {row.path: row.shape[2:] for row in nn.summary(model, (1, *shape[1:])).rows}
+    return max((layer.name for layer in backwards if layer.kind == kind), key=lambda path: min(_FEW, *sizes[path]))
 
 
-def _at(model: nn.Module, x: Tensor, wanted: int | Sequence[int] | None, path: str) -> Evidence:
+def _at(model: nn.Module, x: Tensor, wanted: int | Sequence[int] | None, path: str, name: str) -> Evidence:
     """Cut the network at one layer: up to there nothing is recorded, and its map becomes a leaf of the graph that follows."""
     leaves: list[Tensor] = []
     device = Device.of(x.data)
@@ -132,7 +131,7 @@ def _at(model: nn.Module, x: Tensor, wanted: int | Sequence[int] | None, path: s
         (slopes,) = grad(scores, leaves[-1:], device.asarray(one))
     activations, slopes = (to_numpy(array).astype(np.float64) for array in (leaves[-1].data, slopes))  # (N, K, h, w)
     maps = np.einsum("nk,nkhw->nhw", slopes.mean((2, 3)), activations)
-    return Evidence(to_numpy(scores.data).astype(np.float64), chosen, np.maximum(maps, 0.0), path)
+    return Evidence(to_numpy(scores.data).astype(np.float64), chosen, np.maximum(maps, 0.0), name)
 
 
 def _classes(scores: Array, wanted: int | Sequence[int] | None) -> Array:

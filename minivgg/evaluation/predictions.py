@@ -7,7 +7,7 @@ probability. On the sheet of explanations each has beside it the same image unde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from .heat import overlay
 
 __all__ = ["Explain", "Illustrated", "class_of", "illustrated"]
 
-_LEAST = 160  # pixels from left to right of a picture, at least: names must be readable below it
+_LEAST, _GAP = 160, 12  # pixels: from left to right of a picture, at least, so that names can be read below it; between tiles
 _GREY = "#666666"
 _FEWER = "give fewer images or classes; of such tiles there may be"
 
@@ -75,13 +75,15 @@ def illustrated(predictor: Predictor, paths: Sequence[str], top: int | None = No
     sheet = pairs = None
     if top is not None:
         lines = 1 + min(top, len(predictor.classes))
-        sheet = Sheet(Layout(count, height, width, _LEAST, lines=lines, remedy=_FEWER))
+        sheet = Sheet(Layout(count, height, width, _LEAST, lines=lines, gap=_GAP, remedy=_FEWER))
     if explain is not None:
-        pairs = Sheet(Layout(count, height, width, _LEAST, across=2, lines=2, remedy=_FEWER))
-    probabilities = []
+        pairs = Sheet(Layout(count, height, width, _LEAST, across=2, lines=2, gap=_GAP, remedy=_FEWER))
+    probabilities: list[Array] = []
     for k, path in enumerate(paths):
         images = predictor.prepared(path) if k else images
         evidence = None if explain is None else _evidence(predictor, images, explain)
+        if evidence is not None and explain is not None:
+            explain = replace(explain, layer=evidence.layer)  # it need not be looked for again
         found = ops.softmax(predictor.scores(images) if evidence is None else evidence.scores, axis=1)[0]
         image = pixels(images, predictor.transform)[0]
         if sheet is not None:

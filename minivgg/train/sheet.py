@@ -18,7 +18,7 @@ from ..errors import ConfigError
 
 __all__ = ["Layout", "Sheet", "pixels"]
 
-_MARGIN, _LINE, _TEXT = 4, 18, 13  # pixels: between pictures, of a line of text, of its letters
+_MARGIN, _LINE, _TEXT = 4, 18, 13  # pixels: between the pictures of a tile, of a line of text, of its letters
 _MOST = 2**26  # pixels of a sheet
 _BAR = (189, 215, 244)
 
@@ -39,6 +39,7 @@ class Layout:
 
     height, width   of an image, in pixels
     least           pixels that a picture has on the sheet at least, from left to right: images are enlarged by a whole factor
+    gap             pixels between tiles, and around them
     remedy          what the message of the error says before the number of tiles that fit, such as "lower --count to"
 
     Raises ConfigError for a sheet of more than 67 million pixels.
@@ -50,6 +51,7 @@ class Layout:
     least: int = 96
     across: int = 1
     lines: int = 1
+    gap: int = _MARGIN
     remedy: str = "lower --count to"
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ class Layout:
         """(left, top) of tile k, in pixels."""
         width, height = self.tile
         row, column = divmod(k, self.columns)
-        return _MARGIN + column * (width + _MARGIN), _MARGIN + row * (height + _MARGIN)
+        return self.gap + column * (width + self.gap), self.gap + row * (height + self.gap)
 
     def _columns(self, count: int) -> int:
         width, height = self.tile
@@ -91,12 +93,12 @@ class Layout:
 
     def _size(self, count: int) -> tuple[int, int]:
         (width, height), columns = self.tile, self._columns(count)
-        return _MARGIN + columns * (width + _MARGIN), _MARGIN + math.ceil(count / columns) * (height + _MARGIN)
+        return self.gap + columns * (width + self.gap), self.gap + math.ceil(count / columns) * (height + self.gap)
 
     @property
     def _way_out(self) -> str:
         width, height = self.tile
-        most = _MOST // ((width + _MARGIN) * (height + _MARGIN))  # the last row may not be full, and then fewer fit
+        most = _MOST // ((width + self.gap) * (height + self.gap))  # the last row may not be full, and then fewer fit
         fit = next(n for n in range(most, -1, -1) if math.prod(self._size(n)) <= _MOST)
         return f"{self.remedy} {fit:,}" if fit else "not even one fits"
 
