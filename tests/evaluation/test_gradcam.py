@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import minivgg as mv
 from minivgg import models, nn
 from minivgg.autograd import mode
+from minivgg.backend.device import Device
 from minivgg.errors import ConfigError, ShapeError
 from minivgg.evaluation.gradcam import grad_cam, maps_of
 from minivgg.evaluation.heat import colours, overlay
+from minivgg.testing import pretend as gpu
 
 
 def vgg(name: str = "vgg11", **options: Any) -> Any:
@@ -159,6 +162,17 @@ def test_nothing_is_recorded_before_the_layer() -> None:
         grad_cam(vgg("vgg16"), noise(1), layer="conv5_3")
     assert recorded[0] == "MaxPool2d" and not any(name.startswith(("Conv", "BatchNorm")) for name in recorded)
     assert mode.state.recording
+
+
+def test_a_card_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the pretend GPU, which refuses host arrays among its own: the host's maps."""
+    monkeypatch.setattr(Device, "use", lambda self: nullcontext())
+    model = vgg("vgg11_bn")
+    expected = grad_cam(model, noise())
+    for tensor in [*model.parameters(), *(buffer for _, buffer in model.named_buffers())]:
+        tensor.data = gpu.pretend(tensor.data)
+    found = grad_cam(model, gpu.pretend(noise()))
+    assert isinstance(found.maps, np.ndarray) and np.allclose(found.maps, expected.maps, rtol=1e-9, atol=1e-12)
 
 
 def test_what_cannot_be_explained_is_refused() -> None:
