@@ -18,7 +18,8 @@ from ..backend.layout import as_nchw
 from ..backend.precision import as_images
 from ..backend.precision import precision as in_precision
 from ..errors import ConfigError, nearest
-from ..train import Layout, Predictor, Sheet, pixels
+from ..train import Predictor
+from ..train.sheet import Layout, Sheet, pixels
 from .gradcam import Evidence, grad_cam
 from .heat import overlay
 

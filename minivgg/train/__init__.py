@@ -24,7 +24,6 @@ from .rate_plot import plot_rates, require_plot
 from .rehearsal import Prediction, Rehearsal
 from .run import Result, find_run
 from .run_folder import RunFolder
-from .sheet import Layout, Sheet, pixels
 from .staged import train
 from .throughput import Throughput, throughput
 from .unchanged import unchanged
@@ -34,7 +33,6 @@ __all__ = [
     "Evaluation",
     "Interrupted",
     "Job",
-    "Layout",
     "Observer",
     "PlanFolder",
     "Prediction",
@@ -43,7 +41,6 @@ __all__ = [
     "Rehearsal",
     "Result",
     "RunFolder",
-    "Sheet",
     "Stage",
     "StepCost",
     "Throughput",
@@ -61,7 +58,6 @@ __all__ = [
     "load_checkpoint",
     "measure",
     "micro_batches",
-    "pixels",
     "plot_rates",
     "read_config_file",
     "readable",

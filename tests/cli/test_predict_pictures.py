@@ -16,7 +16,8 @@ from minivgg.cli import run
 from minivgg.errors import ConfigError
 from minivgg.evaluation.predictions import Explain, class_of, illustrated
 from minivgg.pretrained import Network, preparation, save
-from minivgg.train import Layout, Predictor, Sheet, pixels
+from minivgg.train import Predictor
+from minivgg.train.sheet import Layout, Sheet, pixels
 
 CLASSES = ("ant", "a class with a name that is much longer than any picture is wide", "日本", "7")
 SHOWN, GAP, LINE = 160, 12, 18  # pixels: of a 32×32 image on the sheets, between tiles, of a line of text
