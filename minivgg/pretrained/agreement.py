@@ -36,6 +36,7 @@ def difference(
     Raises NumericalError if the model's own scores are NaN or Inf.
     """
     channels, height, width = shape
+    seen: Any
     rng = stream(0, "export", *shape)
     pixels = rng.integers(0, 256, (_IMAGES, height, width, channels), dtype=np.uint8)
     if normalise:

@@ -104,7 +104,6 @@ def _serialised(
         "minivgg",
         [onnx.helper.make_tensor_value_info(IMAGES, kind, given)],
         [onnx.helper.make_tensor_value_info(name, kind, gives)],
-        [_tensor(onnx, key, array) for key, array in made.constants.items()],
     )
     model = onnx.helper.make_model(
         graph,
@@ -114,7 +113,9 @@ def _serialised(
         producer_version=__version__,
         doc_string=description,
     )
-    del graph  # it was copied into the model
+    for key, array in made.constants.items():  # one after the other into the model itself: make_graph would copy all of them
+        values = np.ascontiguousarray(to_numpy(array), "<f4")
+        model.graph.initializer.add(name=key, dims=values.shape, data_type=kind, raw_data=values.tobytes())
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -125,8 +126,3 @@ def _serialised(
 
 def _node(onnx: Any, node: Node) -> Any:
     return onnx.helper.make_node(node.operator, node.inputs, [node.output], name=node.name, **node.attributes)
-
-
-def _tensor(onnx: Any, name: str, array: Array) -> Any:
-    values = np.ascontiguousarray(to_numpy(array), "<f4")
-    return onnx.TensorProto(name=name, dims=values.shape, data_type=onnx.TensorProto.FLOAT, raw_data=values.tobytes())
