@@ -35,7 +35,7 @@ def texts(content: bytes) -> dict[str, Any]:
 
 
 def test_the_file_says_how_images_are_prepared_and_what_the_classes_are() -> None:
-    """The metadata has the transform, of which `from_json` makes an equal one, and the classes in order; the description has mean and std."""
+    """The metadata has the transform, of which `from_json` makes an equal one, and the classes; the description has mean and std."""
     made = export(network(), CAFFE, ("ä", "b", "c", "d"))
     assert made.difference is not None and 0 < made.difference <= 1e-5
     found = texts(made.file.content)
@@ -86,7 +86,6 @@ def test_forms_and_sizes() -> None:
     assert export(models.dense(vgg), image_size=64).file.output == ("N", 4, 1, 1)
     assert export(vgg, image_size=128).file.nodes == export(vgg).file.nodes + 1  # 4×4 cells are averaged to 2×2
     chain = nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    assert export(chain, image_size="any").file.input == ("N", 2, "height", "width")
     with pytest.raises(ConfigError, match="give image_size, in pixels"):
         export(chain)
     with pytest.raises(ConfigError, match="leave out --dense"):
@@ -96,18 +95,25 @@ def test_forms_and_sizes() -> None:
 
 
 def test_a_file_that_says_something_else_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores that are off by a ten-thousandth of the largest are an error, logits or probabilities."""
+    """A logit that is off by a ten-thousandth of the largest is an error, and so is a probability that is off by a hundredth."""
     true = agreement.scores_of
 
     def wrong(content: bytes, images: Any) -> Any:
         scores = np.array(true(content, images))
-        scores[0, 0] += 3e-4 * np.abs(scores).max()
+        scores[0, 0] += (1e-2 if softmax else 1e-4) * np.abs(scores).max()
         return scores
 
     monkeypatch.setattr(agreement, "scores_of", wrong)
     for softmax in (False, True):
         with pytest.raises(MinivggError, match=r"differ from the network's by .* of the largest, more than 1e-05"):
             export(network(), softmax=softmax)
+
+
+def test_scores_that_float32_cannot_tell_are_no_mistake() -> None:
+    """Means over 224×256 pixels of filtered noise are a hundredth of what is added: beyond 1e-5, and still accepted."""
+    chain = nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    made = export(chain, image_size="any")
+    assert made.file.input == ("N", 2, "height", "width") and made.difference is not None and made.difference < 1e-3
 
 
 def test_without_onnxruntime_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def runtime(content: bytes, images: Any) -> Any:
 
 
 def images_of(*shape: int) -> Any:
+    """The same random images at each call."""
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
 
@@ -99,7 +100,8 @@ def test_both_conventions_of_response_normalisation(alpha_over_n: bool) -> None:
 def test_a_last_window_may_hang_over(open_size: bool) -> None:
     """With ceil_mode 65 rows pool to 33, as in Caffe; so do windows of 3 with stride 2, and padding is no value of its own."""
     model = nn.Sequential(
-        nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(3, 2, ceil_mode=True), nn.MaxPool2d((3, 2), (1, 2), (1, 0)), nn.MaxPool2d(3, 2, 1, True)
+        nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.MaxPool2d((3, 2), (1, 2), (1, 0)), nn.MaxPool2d(3, 2, 1, True),
     ).eval()  # fmt: skip
     file = written(model, (2, None, None) if open_size else (2, 65, 46))
     assert file.output == (("N", 2, "rows", "columns") if open_size else ("N", 2, 9, 3))
@@ -171,6 +173,7 @@ def test_float64_is_rounded_once() -> None:
 
 
 def layer(kind: str, **options: Any) -> list[nn.Layer]:
+    """The one layer, x."""
     return [nn.Layer(kind, "x", options)]
 
 
