@@ -50,8 +50,8 @@ def export(
     prepared    the graph itself normalises pixels 0..255, and the metadata's JSON lacks that step
 
     Where onnxruntime is installed, it computes the scores of two random images, which must be the model's within 1e-5 of the largest
-    (`agreement.difference`). Raises ConfigError for a model in training, what cannot be written (`weights.onnx.write`), or `prepared` without a
-    `transform` that normalises; NumericalError if scores are NaN or Inf; MinivggError if they differ.
+    (`agreement.difference`). Raises ConfigError for a model in training, what cannot be written (`weights.onnx.write`), or `prepared`
+    without a `transform` that normalises; NumericalError if scores are NaN or Inf; MinivggError if they differ.
     """
     if any(module.training for _, module in model.named_modules()):
         raise ConfigError("export needs a model in evaluation, but it is in training. Call model.eval() before.")

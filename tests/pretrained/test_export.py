@@ -20,12 +20,12 @@ DRAWS = data.Draws(0, 0, np.zeros(2, np.int64), training=False)
 
 
 def network(name: str = "vgg11_bn", **options: Any) -> Any:
-    """A narrow one in evaluation, whose batch norms have random statistics."""
+    """A narrow one in evaluation, with random biases, scales and running statistics."""
     model = models.build(name, **{"num_classes": 4, "image_size": 32, "width": 1 / 16, "head": "linear", **options})
     rng = np.random.default_rng(0)
     for key, array in model.state_dict().items():
-        if key.endswith(("running_var", "running_mean")):
-            array[...] = rng.uniform(0.5, 1.5, array.shape)
+        if array.ndim == 1:
+            array[...] = rng.uniform(0.5, 1.5, array.shape) if key.endswith(("weight", "var")) else rng.normal(0, 0.2, array.shape)
     return model.eval()
 
 
@@ -53,6 +53,7 @@ def test_with_the_preparation_inside_pixels_give_the_models_scores() -> None:
         wanted = model(mv.Tensor(np.ascontiguousarray(seen.transpose((0, 3, 1, 2))))).numpy()
     found = agreement.scores_of(made.file.content, pixels.transpose((0, 3, 1, 2)).astype(np.float32))
     assert found is not None and np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert np.ptp(wanted, axis=0).max() > 1e-2 * np.abs(wanted).max()
     assert data.from_json(texts(made.file.content)["minivgg.preprocessing"]) == data.Compose(CAFFE.steps[:-1])
 
 
@@ -110,10 +111,17 @@ def test_a_file_that_says_something_else_is_not_given_out(monkeypatch: pytest.Mo
 
 
 def test_scores_that_float32_cannot_tell_are_no_mistake() -> None:
-    """Means over 224×256 pixels of filtered noise are a hundredth of what is added: beyond 1e-5, and still accepted."""
-    chain = nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    made = export(chain, image_size="any")
-    assert made.file.input == ("N", 2, "height", "width") and made.difference is not None and made.difference < 1e-3
+    """Filters whose weights add up to 0 are applied to values near 1000: the scores are small differences, beyond 1e-5 and accepted."""
+    chain = nn.Sequential(nn.Affine(2), nn.Conv2d(2, 8, 16), nn.Flatten()).eval()
+    arrays = chain.state_dict()
+    arrays["0.bias"][...] = 1000
+    arrays["1.weight"][...] -= arrays["1.weight"].mean((1, 2, 3), keepdims=True)
+    made = export(chain, image_size=16)
+    assert made.difference is not None and 1e-5 < made.difference < 1e-2
+    assert export(nn.Sequential(chain[1], nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), image_size="any").file.input[2:] == (
+        "height",
+        "width",
+    )
 
 
 def test_without_onnxruntime_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
