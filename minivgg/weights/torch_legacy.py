@@ -1,11 +1,11 @@
 """The files of torch.save before version 1.6, as torchvision's VGGs are: pickles, then bytes.
 
-    pickle    0x1950a86a20f9469cfc6c, the magic number
-    pickle    1001, the protocol
-    pickle    a table about the machine, not used: numbers are little-endian on all
-    pickle    the value, in which storages are named by keys
-    pickle    a list of these keys
-    then for each key in turn: 8 bytes, how many numbers; the numbers
+pickle    0x1950a86a20f9469cfc6c, the magic number
+pickle    1001, the protocol
+pickle    a table about the machine, not used: numbers are little-endian on all
+pickle    the value, in which storages are named by keys
+pickle    a list of these keys
+then for each key in turn: 8 bytes, how many numbers; the numbers
 """
 
 from __future__ import annotations

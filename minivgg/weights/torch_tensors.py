@@ -79,7 +79,7 @@ class _Reader:
         if wide:  # bfloat16 is the upper half of a float32
             array <<= 16
             return array.view("<f4")
-        return array != 0 if tensor.dtype == "bool" else array
+        return array.astype("?") if tensor.dtype == "bool" else array
 
     def begin(self, tensor: TensorRef, length: int, name: str) -> int:
         """Where the tensor's first byte is in the file; `length` bytes from there on are within its storage and the file."""
@@ -95,7 +95,9 @@ class _Reader:
         if extent is None:
             raise CheckpointError(f"{name} is in storage {shown(held.key)}, which the file lacks. It is damaged or incomplete.")
         if held.size * unit > extent.size:
-            raise CheckpointError(f"{name} needs {held.size * unit:,} bytes of storage, but {extent.size:,} are there. The file is damaged.")
+            raise CheckpointError(
+                f"{name} needs {held.size * unit:,} bytes of storage, but {extent.size:,} are there. The file is damaged."
+            )
         if held.key not in self.verified:
             self.verify(extent, name)
             self.verified.add(held.key)
@@ -119,7 +121,8 @@ class _Reader:
         if steps != [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]:
             there = np.empty(span, dtype)
             self.into(there)
-            array[...] = np.lib.stride_tricks.as_strided(there, tensor.shape, [step * dtype.itemsize for step in tensor.stride])
+            strides = [step * dtype.itemsize if n > 1 else 0 for n, step in zip(tensor.shape, tensor.stride, strict=True)]
+            array[...] = np.lib.stride_tricks.as_strided(there, tensor.shape, strides)
         elif array.dtype == dtype:
             self.into(array.reshape(-1))
         else:

@@ -39,8 +39,6 @@ def read_zip(file: BinaryIO, size: int) -> tuple[Any, dict[str, Extent]]:
     if len(pickles) != 1:
         raise CheckpointError(f"is a zip with {len(pickles)} members data.pkl; a file of torch.save has one.")
     folder = pickles[0].removesuffix("data.pkl")
-    if any(name == f"{folder}constants.pkl" or name.startswith(f"{folder}code/") for name in members):
-        raise CheckpointError("is a TorchScript program. Save its tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER).")
     if f"{folder}byteorder" in members and _content(file, members[f"{folder}byteorder"], 100, "byteorder") != b"little":
         raise CheckpointError("was not written in little-endian order. Load and save it with torch on an ordinary machine.")
     value = unpickle(_content(file, members[pickles[0]], MAX_BYTES, "data.pkl")).value
@@ -73,14 +71,18 @@ def _members(file: BinaryIO, size: int) -> dict[str, Extent]:
         at += _CENTRAL.size
         name = _name(central[at : at + name_size])
         at += name_size + extra + comment
+        if name.split("/")[1:2] in (["constants.pkl"], ["code"]):
+            raise CheckpointError("is a TorchScript program. Save its tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER).")
         if name in members:
-            raise CheckpointError(f"has the member {name} twice, so its contents are ambiguous.")
+            raise CheckpointError(f"has the member {shown(name)} twice, so its contents are ambiguous.")
         if entry[0] != b"PK\x01\x02" or entry[3] & 1 or entry[4] or packed != full:
-            raise CheckpointError(f"has a member {name} that is compressed, encrypted or damaged; torch.save stores members as they are.")
+            raise CheckpointError(
+                f"has a member {shown(name)} that is compressed, encrypted or damaged; torch.save stores members as they are."
+            )
         members[name] = Extent(_data(file, entry[16], full, begin, name), full, crc)
     for name, extent in sorted(members.items(), key=lambda item: item[1].begin):
         if extent.begin < last:
-            raise CheckpointError(f"has a member {name} that lies over another. The file is damaged.")
+            raise CheckpointError(f"has a member {shown(name)} that lies over another. The file is damaged.")
         last = extent.begin + extent.size
     return members
 
