@@ -102,8 +102,11 @@ def legacy(pickle: bytes, storages: dict[str, tuple[int, bytes]]) -> bytes:
 
 
 def old() -> bytes:
-    """{"w": [[1, 2], [3, 4]], "b": [3, 4, 5]} as early versions wrote it with Python 2: parameters as objects with attributes, byte strings,
-    pairs in a list for an OrderedDict, the first form of `_rebuild_tensor`, a storage that is a view of another."""
+    """{"w": [[1, 2], [3, 4]], "b": [3, 4, 5]} as early versions wrote it with Python 2.
+
+    A parameter is an object with attributes, texts are byte strings, an OrderedDict is made of pairs in a list, `_rebuild_tensor` has its
+    first form, and a storage is a view of another. torch 2.14.1 reads the file so, by torch.load(…, weights_only=False, encoding="utf-8").
+    """
     view = b"(U\x013K\x02K\x03t"  # storage "3": three numbers of "7" from its number 2 on
     w = (
         b"ctorch.nn.parameter\nParameter\nctorch._utils\n_rebuild_tensor\n("
