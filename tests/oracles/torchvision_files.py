@@ -140,4 +140,5 @@ def compare(name: str) -> bool:
 if __name__ == "__main__":
     print(f"minivgg, torch {torch.__version__}, torchvision {torchvision.__version__}")
     print(f"{'network':9} {'format':12} {'dtype':8} {'pixels':>6} {'mode':9} {'error':>8}")
-    sys.exit(not all([compare(name) for name in sys.argv[1:] or NETWORKS]))
+    results = [compare(name) for name in sys.argv[1:] or NETWORKS]
+    sys.exit(not all(results))
