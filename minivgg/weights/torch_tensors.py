@@ -24,7 +24,7 @@ _SLACK = 4 << 20  # bytes that small files may exceed twice their size by, with 
 _PIECE = 1 << 20  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Extent:
     """Where a storage's bytes are in the file; `crc` is their CRC-32, 0 if there is none."""
 

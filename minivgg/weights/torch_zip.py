@@ -64,8 +64,8 @@ def _members(file: BinaryIO, size: int) -> dict[str, Extent]:
     members: dict[str, Extent] = {}
     at = last = 0
     for _ in range(count):
-        if _CENTRAL.size > length - at:
-            raise CheckpointError("has a zip directory that is shorter than its count of members. The file is damaged.")
+        if _CENTRAL.size > length - at or not central.startswith(b"PK\x01\x02", at):
+            raise CheckpointError(f"has a zip directory of {count:,} members that is shorter, or elsewhere. The file is damaged.")
         entry = _CENTRAL.unpack_from(central, at)
         crc, packed, full, name_size, extra, comment = entry[7:13]
         at += _CENTRAL.size
@@ -75,10 +75,8 @@ def _members(file: BinaryIO, size: int) -> dict[str, Extent]:
             raise CheckpointError("is a TorchScript program. Save its tensors: torch.save(torch.jit.load(FILE).state_dict(), OTHER).")
         if name in members:
             raise CheckpointError(f"has the member {shown(name)} twice, so its contents are ambiguous.")
-        if entry[0] != b"PK\x01\x02" or entry[3] & 1 or entry[4] or packed != full:
-            raise CheckpointError(
-                f"has a member {shown(name)} that is compressed, encrypted or damaged; torch.save stores members as they are."
-            )
+        if entry[3] & 1 or entry[4] or packed != full:
+            raise CheckpointError(f"has a member {shown(name)} that is compressed or encrypted; torch.save stores members as they are.")
         members[name] = Extent(_data(file, entry[16], full, begin, name), full, crc)
     for name, extent in sorted(members.items(), key=lambda item: item[1].begin):
         if extent.begin < last:
@@ -108,7 +106,7 @@ def _name(data: bytes) -> str:
         raise CheckpointError("has a member whose name is not UTF-8. The file is damaged.") from None
     parts = name.split("/")
     if not name.isprintable() or "\\" in name or ":" in name or not parts[0] or ".." in parts:
-        raise CheckpointError(f"has a member {shown(name)!r}, which is no name within a folder. The file is refused.")
+        raise CheckpointError(f"has a member {shown(name)}, which is no name within a folder. The file is refused.")
     return name
 
 

@@ -210,7 +210,7 @@ CONTAINERS = {
     "w has the CRC": GOOD.replace(TWO_FLOATS["0"], bytes(8)),
     "claims": GOOD[:-10] + b"\xff\xff\xff\x0f" + GOOD[-6:],
     "larger than 4 GB": GOOD[:-6] + b"\xff\xff\xff\xff" + GOOD[-2:],
-    "shorter than its count": GOOD[:-12] + b"\xff\x00" + GOOD[-10:],
+    "that is shorter": GOOD[:-12] + b"\xff\x00" + GOOD[-10:],
     "no tensor uses": legacy(table(w=ONE), {"0": (2, bytes(8)), "1": (0, b"")}),
     "storage 0 of 3": legacy(table(w=ONE), {"0": (3, bytes(12))}),
     "storage 0 of 2": legacy(table(w=ONE), {"0": (2, bytes(7))}),
