@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,16 @@ def test_tensors_are_found_in_a_checkpoint():
     found, metadata = weights.read(FILES / "small_checkpoint.pth")
     assert metadata == {"taken_from": "state_dict"}
     assert {name: array.tolist() for name, array in found.items()} == {"w": [1, 1], "u": [65535]}
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model", "net", "weights"])
+def test_the_usual_names_of_a_table_are_known(tmp_path, name):
+    """Before tensors of other names: sizes, devices, dtypes and numbers are no obstacle."""
+    other = {"size": b"ctorch\nSize\n(K\x02tR", "device": b"ctorch\ndevice\n" + text("cpu") + b"\x85R", "dtype": b"ctorch\nfloat32\n"}
+    content = zipped(table(average=ONE, **other, **{name: b"}" + text("w") + ONE + b"s"}), TWO_FLOATS)
+    (path := tmp_path / "a.pt").write_bytes(content)
+    found, metadata = weights.read(path)
+    assert list(found) == ["w"] and found["w"].tolist() == [1, 2] and metadata == {"taken_from": name}
 
 
 def test_old_files_are_read(load):
@@ -166,6 +178,11 @@ PICKLES = {
     "metadata": table(
         w=b"ctorch._utils\n_rebuild_tensor_v2\n(" + stored(2) + b"K\x00K\x02\x85K\x01\x85\x89}}(" + text("conj") + b"\x88utR"
     ),
+    "without a dtype": table(w=b"ctorch._utils\n_rebuild_tensor_v3\n(" + stored(2) + b"K\x00K\x02\x85K\x01\x85tR"),
+    "a parameter without a tensor": table(w=b"ctorch.nn.parameter\nParameter\nN\x85R"),
+    "instruction b'i'": b"(itorch\nSize\n.",
+    "more than 150,000 values": b"N" * 150_001 + b".",
+    "w float32 [268435456, 2] needs more memory than twice the file's size": table(w=tensor(stored(2), (2**28, 2), (0, 1))),
     "not printable": b"}" + text("a\nb") + ONE + b"s.",
 }
 
@@ -188,6 +205,8 @@ def changed(content, old, new):
 
 
 GOOD = members("version")
+with zipfile.ZipFile(io.BytesIO(GOOD)) as archive:  # where its members' headers are, as its directory has it
+    LOCAL = {member.filename: struct.pack("<L", member.header_offset) for member in archive.infolist()}
 CONTAINERS = {
     "is no file of torch.save": b"",
     "is no file of torch": b"\x80\x02K\x01.",
@@ -204,6 +223,7 @@ CONTAINERS = {
     "is no name within": changed(GOOD, b"a/version", b"/a/versio"),
     "no name within": changed(GOOD, b"a/version", b"c:\\versio"),
     "twice": changed(members("data/1"), b"a/data/1", b"a/data/0"),
+    "a/version that lies over another": changed(GOOD, LOCAL["a/version"], LOCAL["a/data/0"]),
     "is compressed": GOOD[:-22].replace(b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x08\x00")
     + GOOD[-22:],
     "another CRC": GOOD.replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v1"),
@@ -244,11 +264,11 @@ def test_damage_in_a_zip_is_noticed(load):
 
 
 def test_random_damage_gives_arrays_or_a_line(load):
-    """500 files with bytes changed, cut out or doubled: arrays, or a CheckpointError; no other exception, no warning."""
+    """300 files with bytes changed, cut out or doubled: arrays, or a CheckpointError; no other exception, no warning."""
     rng = np.random.default_rng(0)
     contents = list(samples().values())
     read = 0
-    for _ in range(500):
+    for _ in range(300):
         content = bytearray(contents[rng.integers(len(contents))])
         for _ in range(rng.integers(1, 4)):
             first, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
@@ -263,7 +283,7 @@ def test_random_damage_gives_arrays_or_a_line(load):
             read += len(load(bytes(content))) > 0
         except CheckpointError as error:
             assert str(error).isprintable()
-    assert read < 350
+    assert read < 200
 
 
 STEPS = 149_000
