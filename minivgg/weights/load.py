@@ -11,12 +11,15 @@ from .checkpoint import OPTIMIZER
 from .npz import read_npz
 from .opening import opened
 from .safetensors import read_safetensors
+from .torch_files import read_torch
 
 __all__ = ["READERS", "load", "read"]
 
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
     ".npz": read_npz,
+    ".pt": read_torch,
+    ".pth": read_torch,
     ".safetensors": read_safetensors,
 }
 
@@ -24,7 +27,7 @@ READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str
 def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
-    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out) and .npz.
+    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out), .npz, and the .pth and .pt of torch.save.
     Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """
