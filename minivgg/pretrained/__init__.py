@@ -1,14 +1,15 @@
 """Networks from files, ready to use: which network the arrays are of, under which names, and how it wants to see an image.
 
-`read(path)` gives a `Network`; its `build()` is the model. `save` writes one into this package's own format.
+`read(path)` gives a `Network`; its `build()` is the model. `save` writes one into this package's own format, `export` makes an ONNX file.
 """
 
 from __future__ import annotations
 
+from .export import Exported, export
 from .imagenet import imagenet_classes
 from .network import Network
 from .own import save
 from .preparing import PREPARATIONS, preparation
 from .read import read
 
-__all__ = ["PREPARATIONS", "Network", "imagenet_classes", "preparation", "read", "save"]
+__all__ = ["PREPARATIONS", "Exported", "Network", "export", "imagenet_classes", "preparation", "read", "save"]

@@ -12,6 +12,7 @@ from .npz import read_npz
 from .onnx import read_onnx
 from .opening import opened
 from .safetensors import read_safetensors
+from .torch_files import read_torch
 
 __all__ = ["READERS", "load", "read"]
 
@@ -19,6 +20,8 @@ __all__ = ["READERS", "load", "read"]
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
     ".npz": read_npz,
     ".onnx": read_onnx,
+    ".pt": read_torch,
+    ".pth": read_torch,
     ".safetensors": read_safetensors,
 }
 
@@ -26,7 +29,8 @@ READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str
 def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
-    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out), .npz, and of .onnx the initialisers.
+    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out), .npz, the .pth and .pt of torch.save, and the
+    initialisers of .onnx.
     Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, load_from_string, numpy_helper
 
-from minivgg import nn, no_grad, weights
+from minivgg import models, nn, no_grad, weights
 from minivgg.errors import CheckpointError
-from minivgg.weights.onnx import Graph, read_graph, read_onnx
+from minivgg.weights.onnx import Graph, read_graph, read_onnx, write
 
 from .sample_onnx import model, node, samples
 
@@ -63,6 +63,16 @@ def test_what_keras_writes_is_read_as_layers() -> None:
     caffe = {layer.kind: layer.options for layer in read(SAMPLES["caffe"]).layers}
     assert caffe["max_pool"] == {"kernel_size": [3, 3], "stride": [2, 2], "padding": [0, 0], "ceil_mode": True}
     assert caffe["dropout"]["p"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("name", ["vgg11_lrn", "vgg16_bn"])
+def test_what_is_written_is_read_again(name: str) -> None:
+    """A network of the paper, written as ONNX and read again, computes the same bits."""
+    network = models.build(name, num_classes=5, image_size=32, width=1 / 16).eval()
+    images = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    graph = read(write(models.layers(network), network.state_dict(), (3, 32, 32)).content)
+    with no_grad():
+        np.testing.assert_array_equal(scores(graph, images), network(images).numpy())
 
 
 def test_a_graph_without_scores_gives_features() -> None:
