@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError, nearest
+from .caffe import read_caffe
 from .checkpoint import OPTIMIZER
 from .npz import read_npz
 from .opening import opened
@@ -16,6 +17,7 @@ __all__ = ["READERS", "load", "read"]
 
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
+    ".caffemodel": read_caffe,
     ".npz": read_npz,
     ".safetensors": read_safetensors,
 }
