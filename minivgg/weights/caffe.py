@@ -114,7 +114,7 @@ def _array(blob: memoryview, name: str, path: str) -> Any:
     content, dtype = (double, np.dtype("<f8")) if double else (data, np.dtype("<f4"))
     if old:
         shape = sizes
-    if len(shape) > _MAX_AXES or math.prod(shape) * dtype.itemsize != len(content):
+    if len(shape) > _MAX_AXES or math.prod(shape) * dtype.itemsize != len(content) or not content:
         raise CheckpointError(f"{path}: {name} {shape[:8]} does not fit its {len(content):,} bytes of {dtype}. The file is damaged.")
     return np.frombuffer(content, dtype).reshape(shape)
 

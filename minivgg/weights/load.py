@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from ..errors import CheckpointError, nearest
 from .caffe import read_caffe
 from .checkpoint import OPTIMIZER
+from .keras import read_keras, read_keras_zip
 from .npz import read_npz
 from .opening import opened
 from .safetensors import read_safetensors
@@ -18,6 +19,9 @@ __all__ = ["READERS", "load", "read"]
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
     ".caffemodel": read_caffe,
+    ".h5": read_keras,
+    ".hdf5": read_keras,
+    ".keras": read_keras_zip,
     ".npz": read_npz,
     ".safetensors": read_safetensors,
 }

@@ -1,0 +1,107 @@
+"""Keras' files of weights: HDF5 (`hdf5`) in four layouts, and .keras, a zip that has the third within.
+
+    block1_conv1/block1_conv1_W_1:0                             keras-applications' files, as of Keras 1
+    [model_weights/]block1_conv1/block1_conv1/kernel:0          weights alone, or a whole model, as of Keras 2
+    [model_weights/]block1_conv1/sequential/block1_conv1/kernel the same, as of Keras 3
+    layers/conv2d/vars/0, with the attribute name=block1_conv1  .weights.h5 and model.weights.h5 in a .keras, as of Keras 3
+
+All come out as block1_conv1/kernel. Optimisers' state and random generators' are passed over; a .keras' config.json is not looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from ..errors import CheckpointError
+from .hdf5 import Names, read_hdf5
+from .opening import size_of
+
+__all__ = ["read_keras", "read_keras_zip"]
+
+_INSIDE = "model.weights.h5"
+_SLACK = 4 << 20  # bytes that arrays may have more than their file allows, for small compressed ones
+_PASSED = {"optimizer", "optimizer_weights", "seed_generator", "top_level_model_weights"}
+_NORMS = ("gamma", "beta", "moving_mean", "moving_variance")
+_OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # it held the variance
+_PART = re.compile(r"(?:.*_)??(kernel|bias|gamma|beta|moving_mean|moving_variance|W|b|running_mean|running_std)(?:_\d+)?(?::0)?")
+
+
+def read_keras(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(arrays by name, {"format": "keras"}) of an .h5 file; `path` is for messages.
+
+    "<layer>/kernel"  (R, S, C, K) of a convolution, (in, out) of a dense layer
+    "<layer>/bias"    (K,)
+    "<layer>/gamma"   (C,), and beta, moving_mean, moving_variance, of a batch normalisation
+    "<layer>/<name>"  others, by the name or the number that they have in the file
+
+    Layers are in the order of their names, numbers by value. Memory: the arrays, which are float16, float32 or float64. Raises
+    CheckpointError for a file that is damaged, has an array twice, none at all, or anything that `hdf5` refuses.
+    """
+    return _read(file, path, 2 * size_of(file) + _SLACK)
+
+
+def read_keras_zip(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same of a .keras file. Memory: the file, and the arrays. No code, layer or function that it names is looked at."""
+    size = size_of(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [member for member in archive.infolist() if member.filename == _INSIDE]
+            if len(members) != 1 or members[0].compress_type != zipfile.ZIP_STORED or members[0].file_size > size:
+                raise CheckpointError(f"{path}: {_INSIDE} was expected in it, once and not compressed. The file is damaged or foreign.")
+            content = archive.read(members[0])
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: is not a whole .keras file ({error}).") from None
+    return _read(io.BytesIO(content), path, size + _SLACK)
+
+
+def _read(file: BinaryIO, path: str, limit: int) -> tuple[dict[str, Any], dict[str, str]]:
+    found, labels = read_hdf5(file, path, limit, lambda names: not _PASSED & set(names))
+    if any(names[0] == "model_weights" for names in found):
+        found = {names[1:]: array for names, array in found.items() if names[0] == "model_weights"}
+    numbered: dict[Names, list[Names]] = {}  # the group of variables that have no names → they
+    for names in sorted(found, key=_by_number):
+        numbered.setdefault(names[:-1] if names[-2:-1] == ("vars",) else names, []).append(names)
+    arrays: dict[str, Any] = {}
+    for group, members in numbered.items():
+        if group[-1] == "vars":
+            layer = labels.get(group) or (group[-2] if len(group) > 1 else "model")
+            parts = _parts([found[names] for names in members], group[-2:-1])
+        else:
+            layer, *parts = _named(group)
+        for names, part in zip(members, parts, strict=True):
+            if f"{layer}/{part}" in arrays:
+                raise CheckpointError(f"{path}: {layer}/{part} occurs twice, the second time as {'/'.join(names)}; which of them counts?")
+            arrays[f"{layer}/{part}"] = found[names]
+    if not arrays:
+        raise CheckpointError(f"{path}: has no weights. It is a file of something else, or of a model that was never built.")
+    return arrays, {"format": "keras"}
+
+
+def _by_number(names: Names) -> list[list[tuple[int, str]]]:
+    """A key that sorts conv2d, conv2d_2, conv2d_10 in this order."""
+    return [[(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d{1,18})", name)] for name in names]
+
+
+def _named(names: Names) -> tuple[str, str]:
+    """(layer, part) of an array with a name. The layer is the group around it; but a name that was taken already got a number within."""
+    found = _PART.fullmatch(names[-1])
+    part = _OLD.get(found[1], found[1]) if found else names[-1].removesuffix(":0")
+    if len(names) == 3 and re.fullmatch(re.escape(names[0]) + r"_\d+", names[1]):
+        return names[0], part
+    return (names[-2] if len(names) > 1 else "model"), part
+
+
+def _parts(arrays: Sequence[Any], group: Names) -> Sequence[str]:
+    """The names of a layer's variables, which the file has only in their order."""
+    axes = [array.ndim for array in arrays]
+    if axes in ([4, 1], [2, 1], [4], [2]):
+        return ("kernel", "bias")[: len(axes)]
+    if axes == [1] * 4 and group and group[0].startswith("batch_normalization"):
+        return _NORMS
+    return [str(i) for i in range(len(axes))]
