@@ -1,9 +1,9 @@
 """Caffe's .caffemodel: a NetParameter message of protocol buffers (`protobuf`), of any of its three generations.
 
-    NetParameter    2 layers (the first two generations)   100 layer (the third)
-    layer           1 name    2 type, a text   7 blobs
-    layers          4 name    5 type, an enum  6 blobs; in the very first generation 1 layer: 1 name, 2 type, a text, 50 blobs
-    blob            5 data, float32   8 double_data, float64   7 shape: 1 dim   before there was a shape: 1 num, 2 channels, 3 height, 4 width
+    NetParameter   100 layer (the third), 2 layers (the first two)
+    layer          1 name, 2 type (a text), 7 blobs
+    layers         4 name, 5 type (a number), 6 blobs; of the very first generation 1 layer: 1 name, 2 type (a text), 50 blobs
+    blob           5 data (float32), 8 double_data (float64), 7 shape: 1 dim; before there was a shape 1 num, 2 channels, 3 height, 4 width
 
 Data are packed (one field with all numbers) or not (a field for each); gradients (6 and 9), geometry and the rest are passed over. Shapes
 of four sizes belong to the old generations: there a matrix is (1, 1, out, in) and a bias (1, 1, 1, K). Numbers from caffe.proto.

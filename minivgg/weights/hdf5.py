@@ -35,24 +35,26 @@ _REFUSED = {
 }
 
 
-def read_hdf5(file: BinaryIO, path: str, limit: int, wanted: Callable[[Names], bool]) -> tuple[dict[Names, Any], dict[Names, str]]:
+def read_hdf5(
+    file: BinaryIO, path: str, limit: int, wanted: Callable[[Names], bool], span: tuple[int, int] | None = None
+) -> tuple[dict[Names, Any], dict[Names, str]]:
     """(arrays, the attributes "name" of groups), both by the names from the root on, if `wanted` is true of all names on the way.
 
-    `limit` bounds the bytes of all arrays together; `path` is for messages. Raises CheckpointError for a file that is damaged, or
-    has what is refused above.
+    `limit` bounds the bytes of all arrays together; `path` is for messages; `span` is (first byte, size) of HDF5 within another file.
+    Raises CheckpointError for a file that is damaged, or has what is refused above.
     """
-    tables = Tables(file, path, limit)
+    tables = Tables(file, path, limit, span)
     start = tables.read(0, min(96, tables.size))
     if not start.startswith(b"\x89HDF\r\n\x1a\n"):
-        tables.damaged(f"is no HDF5 file: it begins with {start[:8]!r}")
+        raise tables.damaged(f"is no HDF5 file: it begins with {start[:8]!r}")
     version, root = tables.number(start, 8, 1), 24
     if version > 1:
-        tables.refused(f"is HDF5 with a superblock of version {version}, as libver='latest' writes it")
+        raise tables.refused(f"is HDF5 with a superblock of version {version}, as libver='latest' writes it")
     root += 4 * version
     if start[13:15] != b"\x08\x08" or tables.number(start, root):
-        tables.refused("is HDF5 with addresses that have not 8 bytes, or with something before it")
+        raise tables.refused("is HDF5 with addresses that have not 8 bytes, or with something before it")
     if (end := tables.number(start, root + 16)) > tables.size:
-        tables.damaged(f"{end:,} bytes were expected, but there are {tables.size:,}")
+        raise tables.damaged(f"{end:,} bytes were expected, but there are {tables.size:,}")
     arrays: dict[Names, Any] = {}
     labels: dict[Names, str] = {}
     for names, messages in _objects(tables, (), tables.number(start, root + 40), wanted, set()):
@@ -62,7 +64,7 @@ def read_hdf5(file: BinaryIO, path: str, limit: int, wanted: Callable[[Names], b
         elif label := _label(tables, messages, where):
             labels[names] = label
         if len(arrays) + len(labels) > _MAX_ARRAYS:
-            tables.damaged(f"has more than {_MAX_ARRAYS:,} arrays and groups with {where}")
+            raise tables.damaged(f"has more than {_MAX_ARRAYS:,} arrays and groups with {where}")
     return arrays, labels
 
 
@@ -72,7 +74,7 @@ def _objects(
     """Each group and dataset from here on, depth first, with the messages of its header."""
     where = "/".join(names) or "the root"
     if address in seen or len(names) > _MAX_DEPTH:
-        tables.refused(f"{where} has two names, or is {_MAX_DEPTH} groups deep")
+        raise tables.refused(f"{where} has two names, or is {_MAX_DEPTH} groups deep")
     seen.add(address)
     messages = _messages(tables, address, where)
     yield names, messages
@@ -87,7 +89,7 @@ def _messages(tables: Tables, address: int, where: str) -> _Messages:
     """(kind, contents) of those in an object's header, its continuations included."""
     prefix = tables.read(address, 16)
     if prefix[:2] != b"\1\0":
-        tables.damaged(f"the header of {where} is not of version 1, but begins with {prefix[:4]!r}")
+        raise tables.damaged(f"the header of {where} is not of version 1, but begins with {prefix[:4]!r}")
     found: _Messages = []
     blocks = [(address + 16, tables.number(prefix, 8, 4))]
     for begin, size in blocks:  # which grow on the way
@@ -96,16 +98,16 @@ def _messages(tables: Tables, address: int, where: str) -> _Messages:
             kind, length, flags = tables.number(data, at, 2), tables.number(data, at + 2, 2), data[at + 4]
             content = data[at + 8 : at + 8 + length]
             if len(content) < length:
-                tables.damaged(f"the header of {where} ends within a message")
+                raise tables.damaged(f"the header of {where} ends within a message")
             if kind in _REFUSED or (flags & 2 and kind in {1, 3, 8, 11, 17}):
-                tables.refused(f"{where} {_REFUSED.get(kind, 'shares its type with others')}")
+                raise tables.refused(f"{where} {_REFUSED.get(kind, 'shares its type with others')}")
             if kind == 16:
                 blocks.append((tables.number(content, 0), tables.number(content, 8)))
             if kind in _KEPT:
                 found.append((kind, content))
             at += 8 + length
         if len(found) > _MAX_MESSAGES:
-            tables.damaged(f"the header of {where} has more than {_MAX_MESSAGES:,} messages")
+            raise tables.damaged(f"the header of {where} has more than {_MAX_MESSAGES:,} messages")
     return found
 
 
@@ -127,7 +129,7 @@ def _members(tables: Tables, table: bytes, where: str) -> Iterator[tuple[str, in
             begin = tables.number(entries, at)
             name = tables.text(texts[begin : begin + 801].partition(b"\0")[0], where)
             if tables.number(entries, at + 16, 4) > 1:
-                tables.refused(f"{name} in {where} is a link to another name")
+                raise tables.refused(f"{name} in {where} is a link to another name")
             yield name, tables.number(entries, at + 8)
 
 
@@ -160,4 +162,4 @@ def _item(tables: Tables, address: int, index: int, where: str) -> bytes:
         if tables.number(item, 0, 2) == index:
             return tables.read(address + 16, min(size, 801))
         address += 16 + -(-size // 8) * 8
-    tables.damaged(f'the attribute "name" of {where} is missing')
+    raise tables.damaged(f'the attribute "name" of {where} is missing')

@@ -24,7 +24,9 @@ __all__ = ["read_array"]
 
 _MAX_AXES = 8
 _MAX_CHUNK = 1 << 20  # bytes; h5py's own choice is never larger
-_FLOATS = {  # type messages but for their version: sign's place, size; offset, bits, exponent's and mantissa's places and sizes, bias
+_FLOATS: dict[
+    bytes, Any
+] = {  # type messages but for their version: sign's place, size; offset, bits, exponent's and mantissa's places and sizes, bias
     bytes.fromhex("20 0f 00 02000000 0000 1000 0a05 000a 0f000000"): np.dtype("<f2"),
     bytes.fromhex("20 1f 00 04000000 0000 2000 1708 0017 7f000000"): np.dtype("<f4"),
     bytes.fromhex("20 3f 00 08000000 0000 4000 340b 0034 ff030000"): np.dtype("<f8"),
@@ -36,17 +38,17 @@ def read_array(tables: Tables, messages: Mapping[int, bytes], where: str) -> Any
     shape, kind = _shape(tables, messages.get(1, b""), where), messages.get(3, b"")
     dtype = _FLOATS.get(kind[1:20])
     if dtype is None or kind[0] & 15 != 1:
-        tables.refused(f"{where} has numbers that are no little-endian floats of 16, 32 or 64 bits")
+        raise tables.refused(f"{where} has numbers that are no little-endian floats of 16, 32 or 64 bits")
     layout = messages[8]
     form = tables.number(layout, 0, 1), tables.number(layout, 1, 1)
     if form == (3, 2):
         return _Chunked(tables, shape, dtype, where).read(layout, _filters(tables, messages.get(11, b""), where))
     if form not in {(3, 0), (3, 1)}:
-        tables.refused(f"{where} has the layout {form[0]}.{form[1]}")
+        raise tables.refused(f"{where} has the layout {form[0]}.{form[1]}")
     size = math.prod(shape) * dtype.itemsize
     length = tables.number(layout, 2, 2) if form == (3, 0) else tables.number(layout, 10)
     if length != size:
-        tables.damaged(f"{where} {dtype} {list(shape)} needs {size:,} bytes, but has {length:,}")
+        raise tables.damaged(f"{where} {dtype} {list(shape)} needs {size:,} bytes, but has {length:,}")
     tables.claim(size, where)
     array: Any = np.zeros(shape, dtype)
     flat = array.reshape(-1).view("u1")
@@ -56,10 +58,10 @@ def read_array(tables: Tables, messages: Mapping[int, bytes], where: str) -> Any
     elif size:
         begin = tables.number(layout, 2)
         if begin + size > tables.size:
-            tables.damaged(f"{where} has {size:,} bytes from {begin:,} on, beyond the file's {tables.size:,}")
-        tables.file.seek(begin)
+            raise tables.damaged(f"{where} has {size:,} bytes from {begin:,} on, beyond the file's {tables.size:,}")
+        tables.file.seek(tables.begin + begin)
         if tables.file.readinto(flat.data) != size:  # type: ignore[attr-defined]
-            tables.damaged(f"ends within {where}")
+            raise tables.damaged(f"ends within {where}")
     return array
 
 
@@ -67,10 +69,10 @@ def _shape(tables: Tables, message: bytes, where: str) -> tuple[int, ...]:
     version, axes = tables.number(message, 0, 1), tables.number(message, 1, 1)
     begin = {1: 8, 2: 4}.get(version, 0)
     if not begin or axes > _MAX_AXES or (version == 2 and tables.number(message, 3, 1) > 1):
-        tables.refused(f"{where} has a shape of version {version} with {axes} axes")
+        raise tables.refused(f"{where} has a shape of version {version} with {axes} axes")
     shape = tuple(tables.number(message, begin + 8 * i) for i in range(axes))
     if math.prod(n or 1 for n in shape) > 1 << 40:
-        tables.damaged(f"{where} has the shape {list(shape)}")
+        raise tables.damaged(f"{where} has the shape {list(shape)}")
     return shape
 
 
@@ -83,7 +85,7 @@ def _filters(tables: Tables, message: bytes, where: str) -> list[int]:
     for _ in range(count):
         number = tables.number(message, at, 2)
         if not at or number not in {1, 2, 3} or count > 3:
-            tables.refused(f"{where} is compressed with the filter {number} of {count}; gzip, shuffle and fletcher32 are known")
+            raise tables.refused(f"{where} is compressed with the filter {number} of {count}; gzip, shuffle and fletcher32 are known")
         found.append(number)
         name = tables.number(message, at + 2, 2) if version == 1 else 0
         values = tables.number(message, at + (6 if version == 1 else 4), 2)
@@ -102,9 +104,9 @@ class _Chunked:
         self.sizes = tuple(tables.number(layout, 11 + 4 * i, 4) for i in range(axes))
         self.bytes = math.prod(self.sizes) * self.dtype.itemsize
         if tables.number(layout, 2, 1) != axes + 1 or tables.number(layout, 11 + 4 * axes, 4) != self.dtype.itemsize:
-            tables.damaged(f"{self.where} has chunks of other axes or numbers than its own")
+            raise tables.damaged(f"{self.where} has chunks of other axes or numbers than its own")
         if not axes or not 0 < self.bytes <= _MAX_CHUNK:
-            tables.refused(f"{self.where} is in chunks {list(self.sizes)} of {self.bytes:,} bytes; from 1 to {_MAX_CHUNK:,} are read")
+            raise tables.refused(f"{self.where} is in chunks {list(self.sizes)} of {self.bytes:,} bytes; from 1 to {_MAX_CHUNK:,} are read")
         tables.claim(math.prod(-(-n // c) for n, c in zip(self.shape, self.sizes, strict=True)) * self.bytes, self.where)
         array = np.zeros(self.shape, self.dtype)
         seen: set[tuple[int, ...]] = set()
@@ -113,7 +115,7 @@ class _Chunked:
             length, left_out = tables.number(key, 0, 4), tables.number(key, 4, 4)
             first = tuple(tables.number(key, 8 + 8 * i) for i in range(axes))
             if first in seen or any(at % c or at >= n for at, c, n in zip(first, self.sizes, self.shape, strict=True)):
-                tables.damaged(f"{self.where} has a chunk at {list(first)} twice, or one that does not belong there")
+                raise tables.damaged(f"{self.where} has a chunk at {list(first)} twice, or one that does not belong there")
             seen.add(first)
             piece = self._unpacked(address, length, [f for i, f in enumerate(filters) if not left_out >> i & 1])
             into = array[tuple(slice(at, at + c) for at, c in zip(first, self.sizes, strict=True))]
@@ -138,24 +140,23 @@ class _Chunked:
         """A chunk's numbers, in its shape."""
         tables = self.tables
         if length > 2 * self.bytes + 1024 or address + length > tables.size:
-            tables.damaged(f"{self.where} has a chunk of {length:,} bytes at {address:,}, which is too long or beyond the file")
-        tables.file.seek(address)
-        data = tables.file.read(length)
+            raise tables.damaged(f"{self.where} has a chunk of {length:,} bytes at {address:,}, which is too long or beyond the file")
+        data = tables.bytes(address, length)
         for number in reversed(filters):
             if number == 1:
                 try:
                     data = zlib.decompressobj().decompress(data, self.bytes + 5)
                 except zlib.error as error:
-                    tables.damaged(f"a chunk of {self.where} cannot be unpacked ({error})")
+                    raise tables.damaged(f"a chunk of {self.where} cannot be unpacked ({error})")
             elif number == 2:
                 whole = len(data) - len(data) % self.dtype.itemsize
                 data = np.frombuffer(data[:whole], "u1").reshape(self.dtype.itemsize, -1).T.tobytes() + data[whole:]
             elif len(data) < 4 or _fletcher(data[:-4]) != tuple(np.frombuffer(data[-4:], "<u2") % 65535):
-                tables.damaged(f"a chunk of {self.where} does not match its checksum")
+                raise tables.damaged(f"a chunk of {self.where} does not match its checksum")
             else:
                 data = data[:-4]
         if len(data) != self.bytes:
-            tables.damaged(f"a chunk of {self.where} has {len(data):,} bytes; {self.bytes:,} were expected")
+            raise tables.damaged(f"a chunk of {self.where} has {len(data):,} bytes; {self.bytes:,} were expected")
         return np.frombuffer(data, self.dtype).reshape(self.sizes)
 
 

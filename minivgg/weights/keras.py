@@ -10,9 +10,9 @@ All come out as block1_conv1/kernel. Optimisers' state and random generators' ar
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -24,6 +24,7 @@ __all__ = ["read_keras", "read_keras_zip"]
 
 _INSIDE = "model.weights.h5"
 _SLACK = 4 << 20  # bytes that arrays may have more than their file allows, for small compressed ones
+_MAX_MEMBERS = 100
 _PASSED = {"optimizer", "optimizer_weights", "seed_generator", "top_level_model_weights"}
 _NORMS = ("gamma", "beta", "moving_mean", "moving_variance")
 _OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # it held the variance
@@ -41,27 +42,45 @@ def read_keras(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str
     Layers are in the order of their names, numbers by value. Memory: the arrays, which are float16, float32 or float64. Raises
     CheckpointError for a file that is damaged, has an array twice, none at all, or anything that `hdf5` refuses.
     """
-    return _read(file, path, 2 * size_of(file) + _SLACK)
+    return _read(file, path, (0, size_of(file)))
 
 
 def read_keras_zip(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The same of a .keras file. Memory: the file, and the arrays. No code, layer or function that it names is looked at."""
-    size = size_of(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = [member for member in archive.infolist() if member.filename == _INSIDE]
-            if len(members) != 1 or members[0].compress_type != zipfile.ZIP_STORED or members[0].file_size > size:
-                raise CheckpointError(f"{path}: {_INSIDE} was expected in it, once and not compressed. The file is damaged or foreign.")
-            content = archive.read(members[0])
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: is not a whole .keras file ({error}).") from None
-    return _read(io.BytesIO(content), path, size + _SLACK)
+    """The same of a .keras file: of model.weights.h5 within it, not compressed. No code, layer or function that it names is looked at."""
+    begin, size, expected = _inside(file, path)
+    file.seek(begin)
+    found = 0
+    for at in range(0, size, 1 << 20):
+        found = zlib.crc32(file.read(min(size - at, 1 << 20)), found)
+    if found != expected:
+        raise CheckpointError(f"{path}: {_INSIDE} has the checksum {found:08x}; {expected:08x} was expected. The file is damaged.")
+    return _read(file, path, (begin, size))
 
 
-def _read(file: BinaryIO, path: str, limit: int) -> tuple[dict[str, Any], dict[str, str]]:
-    found, labels = read_hdf5(file, path, limit, lambda names: not _PASSED & set(names))
+def _inside(file: BinaryIO, path: str) -> tuple[int, int, int]:
+    """(first byte, size, CRC-32) of the weights within a zip. Its members are walked one after another:
+
+    PK34, version, flags, method, time, date (2 bytes each), CRC-32, packed size, size (4 each), sizes of name and extra (2 each), they
+    """
+    at, end = 0, size_of(file)
+    for _ in range(_MAX_MEMBERS):
+        file.seek(at)
+        head = file.read(30)
+        if len(head) < 30 or head[:4] != b"PK\3\4":
+            break
+        flags, method = struct.unpack("<HH", head[6:10])
+        expected, size, whole, name, extra = struct.unpack("<IIIHH", head[14:])
+        begin = at + 30 + name + extra
+        if file.read(name) == _INSIDE.encode():
+            if method or flags & 9 or size != whole or begin + size > end:
+                break
+            return begin, size, expected
+        at = begin + size
+    raise CheckpointError(f"{path}: {_INSIDE} was expected in a zip, whole and not compressed. The file is damaged or foreign.")
+
+
+def _read(file: BinaryIO, path: str, span: tuple[int, int]) -> tuple[dict[str, Any], dict[str, str]]:
+    found, labels = read_hdf5(file, path, 2 * span[1] + _SLACK, lambda names: not _PASSED & set(names), span)
     if any(names[0] == "model_weights" for names in found):
         found = {names[1:]: array for names, array in found.items() if names[0] == "model_weights"}
     numbered: dict[Names, list[Names]] = {}  # the group of variables that have no names → they
