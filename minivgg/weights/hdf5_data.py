@@ -102,12 +102,14 @@ class _Chunked:
     def read(self, layout: bytes, filters: list[int]) -> Any:
         tables, axes = self.tables, len(self.shape)
         self.sizes = tuple(tables.number(layout, 11 + 4 * i, 4) for i in range(axes))
-        self.bytes = math.prod(self.sizes) * self.dtype.itemsize
+        self.chunk_bytes = math.prod(self.sizes) * self.dtype.itemsize
         if tables.number(layout, 2, 1) != axes + 1 or tables.number(layout, 11 + 4 * axes, 4) != self.dtype.itemsize:
             raise tables.damaged(f"{self.where} has chunks of other axes or numbers than its own")
-        if not axes or not 0 < self.bytes <= _MAX_CHUNK:
-            raise tables.refused(f"{self.where} is in chunks {list(self.sizes)} of {self.bytes:,} bytes; from 1 to {_MAX_CHUNK:,} are read")
-        tables.claim(math.prod(-(-n // c) for n, c in zip(self.shape, self.sizes, strict=True)) * self.bytes, self.where)
+        if not axes or not 0 < self.chunk_bytes <= _MAX_CHUNK:
+            raise tables.refused(
+                f"{self.where} is in chunks {list(self.sizes)} of {self.chunk_bytes:,} bytes; from 1 to {_MAX_CHUNK:,} are read"
+            )
+        tables.claim(math.prod(-(-n // c) for n, c in zip(self.shape, self.sizes, strict=True)) * self.chunk_bytes, self.where)
         array = np.zeros(self.shape, self.dtype)
         seen: set[tuple[int, ...]] = set()
         root = tables.number(layout, 3)
@@ -139,15 +141,15 @@ class _Chunked:
     def _unpacked(self, address: int, length: int, filters: list[int]) -> Any:
         """A chunk's numbers, in its shape."""
         tables = self.tables
-        if length > 2 * self.bytes + 1024 or address + length > tables.size:
+        if length > 2 * self.chunk_bytes + 1024 or address + length > tables.size:
             raise tables.damaged(f"{self.where} has a chunk of {length:,} bytes at {address:,}, which is too long or beyond the file")
-        data = tables.bytes(address, length)
+        data = tables.piece(address, length)
         for number in reversed(filters):
             if number == 1:
                 try:
-                    data = zlib.decompressobj().decompress(data, self.bytes + 5)
+                    data = zlib.decompressobj().decompress(data, self.chunk_bytes + 5)
                 except zlib.error as error:
-                    raise tables.damaged(f"a chunk of {self.where} cannot be unpacked ({error})")
+                    raise tables.damaged(f"a chunk of {self.where} cannot be unpacked ({error})") from None
             elif number == 2:
                 whole = len(data) - len(data) % self.dtype.itemsize
                 data = np.frombuffer(data[:whole], "u1").reshape(self.dtype.itemsize, -1).T.tobytes() + data[whole:]
@@ -155,8 +157,8 @@ class _Chunked:
                 raise tables.damaged(f"a chunk of {self.where} does not match its checksum")
             else:
                 data = data[:-4]
-        if len(data) != self.bytes:
-            raise tables.damaged(f"a chunk of {self.where} has {len(data):,} bytes; {self.bytes:,} were expected")
+        if len(data) != self.chunk_bytes:
+            raise tables.damaged(f"a chunk of {self.where} has {len(data):,} bytes; {self.chunk_bytes:,} were expected")
         return np.frombuffer(data, self.dtype).reshape(self.sizes)
 
 

@@ -39,7 +39,7 @@ class Tables:
         if self.limit < 0:
             raise self.damaged(f"{where} would take {size:,} bytes, too many for a file of {self.size:,}")
 
-    def bytes(self, at: int, size: int) -> bytes:
+    def piece(self, at: int, size: int) -> bytes:
         """So many bytes of the file, or what there is of them."""
         self.file.seek(self.begin + at)
         return self.file.read(size)
@@ -49,7 +49,7 @@ class Tables:
         self.spend(size)
         if at + size > self.size:
             raise self.damaged(f"a table reaches to byte {at + size:,} of {self.size:,}")
-        data = self.bytes(at, size)
+        data = self.piece(at, size)
         if not data.startswith(mark):
             raise self.damaged(f'"{mark.decode()}" was expected at byte {at:,}, where there is {data[: len(mark)]!r}')
         return data
