@@ -1,4 +1,4 @@
-"""Small .caffemodel files, written by Google's protobuf library from descriptors made here: an encoder that shares no code with the reader."""
+"""Small .caffemodel files, written by the protobuf library from descriptors made here: no code is shared with the reader."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-NET = {  # message → field → (number, type, repeated, packed); types are numbers of descriptor.proto: 1 double, 2 float, 3 int64, 9 text, 14 → int32
+# message → field → (number, type, repeated, packed); a type is a message, or 1 double, 2 float, 3 int64, 5 int32, 9 text
+NET = {
     "BlobShape": {"dim": (1, 3, True, True)},
     "Blob": {
         "num": (1, 3, False, False), "channels": (2, 3, False, False), "height": (3, 3, False, False), "width": (4, 3, False, False),
