@@ -87,7 +87,7 @@ def _layer(value: Value, numbers: tuple[int, int, int], path: str) -> tuple[str,
             name = text(content, path)
         elif number == numbers[1]:
             kind = _ENUM.get(content, f"layer of kind {content}") if isinstance(content, int) else text(content, path)
-        elif number == numbers[2] and len(blobs) < _MAX_ARRAYS:
+        elif number == numbers[2] and len(blobs) <= _MAX_ARRAYS:
             blobs.append(_message(content, name or "a layer", path))
     return name, _TEXT.get(kind, kind), blobs
 

@@ -83,6 +83,8 @@ def _read(file: BinaryIO, path: str, span: tuple[int, int]) -> tuple[dict[str, A
     found, labels = read_hdf5(file, path, 2 * span[1] + _SLACK, lambda names: not _PASSED & set(names), span)
     if any(names[0] == "model_weights" for names in found):
         found = {names[1:]: array for names, array in found.items() if names[0] == "model_weights"}
+    if found and all(names[0] == "data" and len(names) == 3 and names[2].isdecimal() for names in found):
+        raise CheckpointError(f"{path}: is a snapshot of Caffe in HDF5, not of Keras. Have Caffe write it as a .caffemodel.")
     numbered: dict[Names, list[Names]] = {}  # the group of variables that have no names → they
     for names in sorted(found, key=_by_number):
         numbered.setdefault(names[:-1] if names[-2:-1] == ("vars",) else names, []).append(names)
@@ -90,7 +92,7 @@ def _read(file: BinaryIO, path: str, span: tuple[int, int]) -> tuple[dict[str, A
     for group, members in numbered.items():
         if group[-1] == "vars":
             layer = labels.get(group) or (group[-2] if len(group) > 1 else "model")
-            parts = _parts([found[names] for names in members], group[-2:-1])
+            parts = _parts([found[names] for names in members])
         else:
             layer, *parts = _named(group)
         for names, part in zip(members, parts, strict=True):
@@ -116,11 +118,11 @@ def _named(names: Names) -> tuple[str, str]:
     return (names[-2] if len(names) > 1 else "model"), part
 
 
-def _parts(arrays: Sequence[Any], group: Names) -> Sequence[str]:
+def _parts(arrays: Sequence[Any]) -> Sequence[str]:
     """The names of a layer's variables, which the file has only in their order."""
     axes = [array.ndim for array in arrays]
     if axes in ([4, 1], [2, 1], [4], [2]):
         return ("kernel", "bias")[: len(axes)]
-    if axes == [1] * 4 and group and group[0].startswith("batch_normalization"):
+    if axes == [1] * 4 and len({array.shape for array in arrays}) == 1:
         return _NORMS
     return [str(i) for i in range(len(axes))]

@@ -169,6 +169,7 @@ REFUSED = {
     "a large chunk": (hdf5({"w": np.zeros((1024, 1024), "f4")}, chunks=(1024, 1024)), r"chunks \[1024, 1024\]"),
     "a bomb": (hdf5({"w": np.zeros((4096, 1024), "f4")}, compression="gzip"), "too many for a file of"),
     "a name of two lines": (hdf5({"a\nb": np.ones(2, "f4")}), "a name in the root"),
+    "Caffe's": (hdf5({"data/conv1_1/0": np.ones((4, 3, 3, 3), "f4")}), "snapshot of Caffe"),
     "twice": (hdf5({"a/x/kernel:0": np.ones(2, "f4"), "b/x/kernel:0": np.ones(2, "f4")}), "x/kernel occurs twice"),
 }
 
