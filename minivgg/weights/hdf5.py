@@ -105,9 +105,9 @@ def _messages(tables: Tables, address: int, where: str) -> _Messages:
                 blocks.append((tables.number(content, 0), tables.number(content, 8)))
             if kind in _KEPT:
                 found.append((kind, content))
+            if len(found) > _MAX_MESSAGES:
+                raise tables.damaged(f"the header of {where} has more than {_MAX_MESSAGES:,} messages")
             at += 8 + length
-        if len(found) > _MAX_MESSAGES:
-            raise tables.damaged(f"the header of {where} has more than {_MAX_MESSAGES:,} messages")
     return found
 
 
@@ -153,13 +153,16 @@ def _label(tables: Tables, messages: _Messages, where: str) -> str:
 
 
 def _item(tables: Tables, address: int, index: int, where: str) -> bytes:
-    """What a heap of texts has under the index."""
-    end = address + tables.number(tables.read(address, 16, b"GCOL"), 8)
-    address += 16
-    while address + 16 <= end:
-        item = tables.read(address, 16)
-        size = tables.number(item, 8)
-        if tables.number(item, 0, 2) == index:
-            return tables.read(address + 16, min(size, 801))
-        address += 16 + -(-size // 8) * 8
-    raise tables.damaged(f'the attribute "name" of {where} is missing')
+    """What a heap of texts has under the index. Where its items are is found out once."""
+    if address not in tables.heaps:
+        end = address + tables.number(tables.read(address, 16, b"GCOL"), 8)
+        items = tables.heaps[address] = dict[int, tuple[int, int]]()
+        at = address + 16
+        while at + 16 <= end:
+            item = tables.read(at, 16)
+            size = tables.number(item, 8)
+            items.setdefault(tables.number(item, 0, 2), (at + 16, min(size, 801)))
+            at += 16 + -(-size // 8) * 8
+    if index not in tables.heaps[address]:
+        raise tables.damaged(f'the attribute "name" of {where} is missing')
+    return tables.read(*tables.heaps[address][index])

@@ -18,6 +18,7 @@ class Tables:
         self.file, self.path, self.limit = file, path, limit
         self.begin, self.size = span or (0, size_of(file))
         self.budget = min(2 * self.size + (1 << 20), 1 << 22)
+        self.heaps: dict[int, dict[int, tuple[int, int]]] = {}  # of texts: address → index → where it is, and its size
 
     def damaged(self, what: str) -> CheckpointError:
         """The error to be raised, with the path."""
