@@ -108,6 +108,7 @@ def _messages(tables: Tables, address: int, where: str) -> _Messages:
             if len(found) > _MAX_MESSAGES:
                 raise tables.damaged(f"the header of {where} has more than {_MAX_MESSAGES:,} messages")
             at += 8 + length
+            tables.spend(0)
     return found
 
 
