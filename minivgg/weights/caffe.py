@@ -23,7 +23,7 @@ from .protobuf import Value, field, text, varints
 __all__ = ["read_caffe"]
 
 _MAX_ARRAYS = 10_000  # a VGG has 38; more tiny ones would take more memory than their file
-_MAX_FIELDS = 1_000_000
+_MAX_FIELDS = 200_000  # a VGG has 1,000; gradients, which are passed over, are one of them if packed
 _MAX_AXES = 32  # Caffe's own limit
 _FLOAT = 5 << 3 | 5  # the key of a float that is not packed: field 5, kind 5
 _FEWEST, _MOST = 16, 1 << 16  # such floats that are read at once
@@ -47,7 +47,7 @@ def read_caffe(file: BinaryIO, path: str) -> tuple[dict[str, Any], dict[str, str
     "<layer>.blobs.0", …    of layers of other kinds
 
     Colours and their order are as in the file; Caffe's pools round up. Arrays are float32 or float64 copies; memory: the file, and
-    them. Raises CheckpointError for a damaged or foreign file, a name that occurs twice, more than 10,000 arrays or 1,000,000 fields.
+    them. Raises CheckpointError for a damaged or foreign file, a name that occurs twice, more than 10,000 arrays or 200,000 fields.
     """
     arrays: dict[str, Any] = {}
     net = _Net(path)
