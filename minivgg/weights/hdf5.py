@@ -7,8 +7,9 @@
 
 That is what h5py writes unless told otherwise. Refused, each by name: links that are soft or lead out of the file, objects with two names,
 data in other files or put together from other data, types but IEEE floats of 16, 32 and 64 bits, filters but gzip, shuffle and fletcher32,
-and the layouts of libver="latest". The library, HDF5 2.0.0, stood 6,000 mutated files without a crash; but older ones are installed, too,
-and this needs none. See "HDF5 File Format Specification", version 3.0.
+and the layouts of libver="latest". The library (HDF5 1.14.2 and 2.0.0, through h5py) stood 6,000 mutated files each without a crash;
+this is here for memory that the file bounds, for links and plug-ins that cannot be followed, and to need no package.
+See "HDF5 File Format Specification", version 3.0.
 """
 
 from __future__ import annotations
