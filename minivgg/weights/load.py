@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError, nearest
+from .caffe import read_caffe
 from .checkpoint import OPTIMIZER
+from .keras import read_keras, read_keras_zip
 from .npz import read_npz
 from .onnx import read_onnx
 from .opening import opened
@@ -18,6 +20,10 @@ __all__ = ["READERS", "load", "read"]
 
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
+    ".caffemodel": read_caffe,
+    ".h5": read_keras,
+    ".hdf5": read_keras,
+    ".keras": read_keras_zip,
     ".npz": read_npz,
     ".onnx": read_onnx,
     ".pt": read_torch,
