@@ -20,6 +20,7 @@ COMMANDS = {
     "features": "What a trained model says of each image, as a file of vectors.",
     "classify": "A linear classifier on such vectors.",
     "pull": "Fetch a published, pre-trained VGG.",
+    "export": "Write a trained model as an ONNX file.",
     "check-data": "Read every image, and tell what is bad, double or odd.",
     "summary": "A model's drawing, and the table of its layers.",
     "bench": "Time a training step, or explain its convolutions.",

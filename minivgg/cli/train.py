@@ -60,13 +60,17 @@ def command(data: str | None, file: str | None, resume: str | None, **flags: Any
 
     --recipe paper takes the paper's numbers and trains in its stages: net A, the deeper net from its layers, then larger and varying
     scales, all in one folder that --resume goes on with. Every number can be overridden.
+
+    --weights FILE begins with a network that is trained: its layers, sizes and colours are the file's, and what does not fit the classes
+    is new. --freeze features trains the classifier alone, --head-lr 10x what is new ten times as fast as the rest.
     """
     from .. import train
     from ..train import PlanFolder
     from .display import display
 
     dry_run, benchmark, find_lr, plot = (flags.pop(name) for name in ("dry_run", "benchmark", "find_lr", "plot"))
-    require_named({"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"], "--plot": plot})
+    paths = {"DATA": data, "--config": file, "--resume": resume, "--out": flags["out"], "--plot": plot, "--weights": flags["weights"]}
+    require_named(paths)
     if benchmark and resume:
         raise click.UsageError("--benchmark and --resume exclude each other: --benchmark begins a new run. Leave one out.")
     ways = [name for name, chosen in {"--dry-run": dry_run, "--benchmark": benchmark, "--find-lr": find_lr}.items() if chosen]

@@ -45,8 +45,9 @@ def features(
     """
     predictor.require_channels(dataset)
     sight = Sight.of(predictor)
-    sides, whole = scales_for(sight, scales), models.dense(predictor.model)
+    whole = models.dense(predictor.model)
     network = trunk(whole, predictor.config.model, predictor.config.head, layer)
+    sides = scales_for(sight, scales, _least(network))
     early = len(network.features) < len(whole.features)  # its map's cells are no last cells, and bands are not for it
     pixels, most = room(predictor, network, memory)
 
@@ -76,17 +77,23 @@ def features_of_parts(
     there = {name: part for name, part in parts._asdict().items() if part is not None}
     sets = {name: features(predictor, part, layer, scales, flip, stack, memory) for name, part in there.items()}
     config = predictor.config
+    network = trunk(models.dense(predictor.model), config.model, config.head, layer)
     how = {
         "model": config.model,
         "width": config.width,
         "head": config.head,
         "weights": _weights(predictor),
         "layer": layer or "penultimate",
-        "scales": list(scales_for(Sight.of(predictor), scales)),
+        "scales": list(scales_for(Sight.of(predictor), scales, _least(network))),
         "flip": flip,
         "stack": stack,
     }
     return FeatureFile(sets if len(sets) > 1 else {"": sets["train"]}, parts.train.classes, how)
+
+
+def _least(network: models.Dense) -> int:
+    """The shortest side that a trunk can look at, in pixels: five halvings, or as many cells as its first fully connected layer sees."""
+    return 32 * (network.cells if len(list(network.classifier.named_children())) else 1)
 
 
 def _require_memory(images: Array, network: models.Dense, layer: str, most: int) -> None:

@@ -13,14 +13,15 @@ _MARGIN, _FULL = 32, 224  # the paper's scales beside S are S ± 32 for crops of
 _MOST = 8192
 
 
-def scales_for(sight: Sight, wanted: str | Sequence[int] = "") -> tuple[int, ...]:
+def scales_for(sight: Sight, wanted: str | Sequence[int] = "", least: int | None = None) -> tuple[int, ...]:
     """The scales for a network, rising or as listed. `wanted` is
 
     ""               the paper's single scale: S, or ½(S_min + S_max) of one trained at several
     "multi"          the paper's several: S − 32, S, S + 32, or S_min, ½(S_min + S_max), S_max; for crops of other sizes than 224
                      the 32 is scaled, and no scale is smaller than the crop
     "256,384,512"    these; or a sequence of numbers
-    Raises ConfigError for anything else, for a scale twice, or for one that the crop does not fit.
+    `least` is the smallest side that the network can look at, by default the crop's.
+    Raises ConfigError for anything else, for a scale twice, or for one that is too small.
     """
     if wanted == "":
         return (sight.middle,)
@@ -34,11 +35,12 @@ def scales_for(sight: Sight, wanted: str | Sequence[int] = "") -> tuple[int, ...
     twice = sorted({side for side in sides if sides.count(side) > 1})
     if twice:
         raise ConfigError(f"the scale {twice[0]} is listed twice, and would count twice. List it once.")
-    small = [side for side in sides if side < sight.size]
+    least = sight.size if least is None else least
+    small = [side for side in sides if side < least]
     if small:
         raise ConfigError(
-            f"a scale of {small[0]} pixels is too small: the network looks at {sight.size}×{sight.size} pixels at once, and an image's "
-            f"shortest side would have {small[0]}. Raise --scales to {sight.size} or more (it was trained at {_range(sight)})."
+            f"a scale of {small[0]} pixels is too small: the network looks at {least}×{least} pixels at once, and an image's "
+            f"shortest side would have {small[0]}. Raise --scales to {least} or more (it was trained at {_range(sight)})."
         )
     if max(sides) > _MOST:
         raise ConfigError(f"a scale of {max(sides)} pixels is more than {_MOST}. Lower --scales.")

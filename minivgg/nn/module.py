@@ -36,6 +36,7 @@ class Module:
 
     summary: ClassVar[Callable[..., Any]]  # bound in summary.py: a module knows nothing of tables
     training = True
+    frozen = False  # by `freeze`: it stays in evaluation
     name = ""  # under which the parent holds this module
 
     def forward(self, x: Any) -> Any:
@@ -129,9 +130,9 @@ class Module:
         return missing, left_over
 
     def train(self, training: bool = True) -> Module:
-        """Switch this module and all below to training: batch statistics, dropout. Returns self."""
+        """Switch this module and all below to training: batch statistics, dropout; frozen ones stay in evaluation. Returns self."""
         for _, module in self.named_modules():
-            module.training = training
+            module.training = training and not module.frozen
         return self
 
     def eval(self) -> Module:
@@ -154,8 +155,17 @@ class Module:
                 tensor.requires_grad = True
         return self
 
+    def freeze(self, frozen: bool = True) -> Module:
+        """Keep this module and all below as they are: no gradients, and evaluation also in `train()`, so that batch norm uses its running
+        statistics and leaves them, and nothing is dropped. With False the parameters are trained again, and `train()` holds. Returns self.
+        """
+        for _, module in self.named_modules():
+            module.frozen = frozen
+            module.training = module.training and not frozen
+        return self.requires_grad_(not frozen)
+
     def requires_grad_(self, value: bool) -> Module:
-        """Freeze (False) or train (True) all parameters from here down. Returns self."""
+        """Train (True) all parameters from here down, or not (False); batch norm and dropout go on as they do. Returns self."""
         for parameter in self.parameters():
             parameter.requires_grad = value
         return self

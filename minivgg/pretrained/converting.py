@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ..errors import ConfigError, nearest
 from ..files import write_atomically
 from ..weights import npz_bytes
 from ..weights.bfloat16 import rounded
+from .export import export
 from .finite import require_finite
 from .network import Network
 from .own import save
@@ -71,10 +71,6 @@ def _npz(network: Network, path: Path, dtype: str) -> None:
 def _onnx(network: Network, path: Path, dtype: str) -> None:
     if not network.whole:
         raise ConfigError(f"{path}: features without a classifier cannot be written as ONNX. Write them into a .safetensors file.")
-    try:
-        export = importlib.import_module(".export", __package__).export
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{path}: ONNX files cannot be written by this installation ({error}).") from None
     write_atomically(path, export(network.build(), network.transform, network.classes, image_size=network.image_size).file.content)
 
 

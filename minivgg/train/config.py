@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, nearest
+from . import rules
+from .pretrained_weights import file_defaults
 from .recipes import recipe_defaults
 
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
 
 # Where a run happens, how often it saves, what it keeps in memory: no influence on its bits, and no place in its checkpoints.
-NOT_IN_CHECKPOINTS = frozenset({"data", "init_from", "on_bad", "out", "device", "gpu_memory", "workers", "checkpoint_every", "recompute"})
+NOT_IN_CHECKPOINTS = frozenset(
+    {"data", "init_from", "weights", "on_bad", "out", "device", "gpu_memory", "workers", "checkpoint_every", "recompute"}
+)
 
 Range = tuple[str, Callable[[Any], bool]]
 _ANY: Range = ("", lambda v: True)
@@ -37,19 +40,12 @@ def _one_of(*names: str) -> Range:
     return " or ".join(f'"{name}"' for name in names), lambda v: v in names
 
 
-def _is_scale(v: str) -> bool:
-    """ "", "256" or "256-512"."""
-    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", v)
-    return not v or (match is not None and 1 <= int(match[1]) <= int(match[2] or match[1]))
-
-
-def _is_scales(v: str) -> bool:
-    """ "", or scales with commas between them."""
-    return not v or all(scale and _is_scale(scale) for scale in v.split(","))
-
-
-_SCALE: Range = ('such as "256" or "256-512", the smaller first', _is_scale)
-_SCALES: Range = ('such as "256" or "256,384,256-512"', _is_scales)
+_SCALE: Range = ('such as "256" or "256-512", the smaller first', rules.is_scale)
+_SCALES: Range = ('such as "256" or "256,384,256-512"', rules.is_scales)
+_CLASSES: Range = ('"auto" or a number as text, such as "10"', rules.is_classes)
+_NAMES: Range = ('names of layers with commas between them, such as "features" or "block1,block2,conv3_1"', rules.is_names)
+_HEAD_RATE: Range = ('a factor such as "10x" or a rate such as "0.01", above 0', rules.is_head_rate)
+_NORMALISE: Range = ('"std" or "mean" or means and deviations in 0..1, such as "0.485,0.456,0.406/0.229,0.224,0.225"', rules.is_normalise)
 
 
 def _below_one(v: float) -> bool:
@@ -77,17 +73,22 @@ class TrainConfig:
     on_bad: str = _key("fail", "an image file that cannot be read: stop, or leave it out from the start", _one_of("fail", "skip"))
     recipe: str = _key("small", "where defaults come from: the small data of today, or the paper's procedure", _one_of("small", "paper"))
     init_from: str = _key("", "run folder or checkpoint whose first convolutions and fully connected layers are the first weights")
+    weights: str = _key("", "file of weights, or run folder, to begin with; network, sizes and colours are then the file's by default")
+    num_classes: str = _key("auto", "how many classes the images must have; auto: as many as they have", _CLASSES)
+    freeze: str = _key("", "layers that stay as they are: features, block1, conv1_1, fc6, or paths of modules, with commas", _NAMES)
     model: str = _key("vgg11_bn", "the network's name")
     width: float = _key(0.25, "factor on the number of filters of every layer", _within(1e-3, 10_000))
     head: str = _key("linear", "classifier: one linear layer behind global pooling, or the paper's three", _one_of("linear", "paper"))
     init: str = _key("he", "initialisation of the weights", _one_of("he", "paper", "glorot"))
     init_std: float = _key(0.01, "deviation of init = paper at full width and size; smaller networks keep its gain", _POSITIVE)
     image_size: int = _key(32, "height and width that images are padded or cropped to, in pixels", _within(32, 4096))
+    ceil_mode: bool = _key(False, "pool as Caffe does, to 113 pixels of 225, where the rest pools to 112")
     epochs: int = _key(10, "how many times every training image is seen", _within(1, 10**6))
     batch_size: int = _key(32, "images in one step", _within(1, 10**6))
     accumulate: int = _key(1, "micro-batches in which a step is computed, for less memory; batch norm sees one at a time", _AT_LEAST_ONE)
     recompute: bool = _key(False, "keep only the blocks' inputs for the backward pass and compute the rest again, for less memory")
-    lr: float = _key(0.1, "learning rate, the highest of the schedule", _POSITIVE)
+    lr: float = _key(0.1, "learning rate, the highest of the schedule; by default 0.01 with weights without batch norm", _POSITIVE)
+    head_lr: str = _key("1x", "rate of the last layer and of layers that weights left new: a factor on lr, or a rate", _HEAD_RATE)
     momentum: float = _key(0.9, "share of the velocity that survives a step", ("in [0, 1)", _below_one))
     nesterov: bool = _key(True, "look ahead along the momentum")
     form: str = _key("torch", "where the rate enters the velocity", _one_of("torch", "paper"))
@@ -111,7 +112,9 @@ class TrainConfig:
     random_resized: bool = _key(False, "crop a random part of each training image and rescale it, in place of a crop of fixed size")
     colour_shift: float = _key(0.0, "deviation of the random shift along the training colours' axes; the paper's is 0.1", _within(0, 10))
     normalise: str = _key(
-        "std", "std: divide by the channels' deviations; mean: subtract the mean of 0..255, as the paper", _one_of("std", "mean")
+        "std",
+        "std: divide by the channels' deviations; mean: subtract the mean of 0..255, as the paper; or numbers M,M,M/S,S,S in 0..1",
+        _NORMALISE,
     )
     cutout: int = _key(0, "side of a square of each training image that is blanked, in pixels; 0: none", _within(0, 4096))
     mixup: float = _key(0.0, "α of the Beta(α, α) share in which pairs of training images are mixed; 0: none", _within(0, 1000))
@@ -138,16 +141,23 @@ class TrainConfig:
             raise ConfigError(
                 f'scale is for one run and scales for a plan of several, but they are "{self.scale}" and "{self.scales}". Give one.'
             )
+        for key, other in (("weights", "init_from"), ("weights", "scales"), ("freeze", "scales")):
+            mine, its = getattr(self, key), getattr(self, other)
+            if mine and its:
+                remedy = f"Name one scale: --scale {its.split(',')[0]}." if other == "scales" else "Leave one of them out."
+                raise ConfigError(f'{key} and {other} exclude each other, but they are "{mine}" and "{its}". {remedy}')
         if self.nesterov and not self.momentum:
             raise ConfigError("nesterov = true needs momentum > 0, but momentum is 0. Set nesterov = false (--no-nesterov).")
 
     @classmethod
     def of(cls, *layers: Mapping[str, Any], source: str = "the configuration") -> TrainConfig:
-        """The defaults, those of the recipe that a mapping names, and then each mapping in turn: first a file's, then the flags'.
+        """The defaults, those of the recipe that a mapping names, those of the file that `weights` names, and then each mapping in turn:
+        first a configuration file's, then the flags'.
 
-        Only so is a recipe applied: TrainConfig(recipe="paper") has the other keys' own defaults.
+        Only so is a recipe applied, and a file of weights asked: TrainConfig(recipe="paper") has the other keys' own defaults.
 
-        Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown.
+        Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown; CheckpointError for a file of weights
+        that is missing, damaged, or of no VGG.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         merged: dict[str, Any] = {}
@@ -156,6 +166,7 @@ class TrainConfig:
                 if key not in names:
                     raise ConfigError(f'{source} has no key "{key}": {nearest(str(key), names)}')
             merged.update(layer)
+        merged = {**file_defaults(merged), **merged}
         return cls(**{**recipe_defaults(merged), **merged})
 
     @property
@@ -170,7 +181,8 @@ class TrainConfig:
     def with_absolute_paths(self) -> TrainConfig:
         """The same, with paths of the data and of the first weights that hold in any working directory."""
         data, init_from = (str(Path(path).absolute()) if path else "" for path in (self.data, self.init_from))
-        return dataclasses.replace(self, data=data, init_from=init_from)
+        weights = str(Path(self.weights).absolute()) if self.weights and Path(self.weights).exists() else self.weights
+        return dataclasses.replace(self, data=data, init_from=init_from, weights=weights)
 
     def mapping(self) -> dict[str, Any]:
         """All keys and values, in the order above."""

@@ -68,17 +68,17 @@ class Predictor:
     def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
         """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
         self.require_classes()
+        listed = [paths] if isinstance(paths, str | Path) else paths
+        return [ops.softmax(self.scores(self.prepared(path)), axis=1)[0] for path in listed]
+
+    def prepared(self, path: str | Path) -> Any:
+        """An image file as the network sees it: float32 (1, H, W, C). Raises DataError for a file that is no image."""
         height, width, channels = self.shape
-        found = []
-        for path in [paths] if isinstance(paths, str | Path) else paths:
-            if height is None or width is None:
-                image = data.decode(path, channels, self.transform.least)
-            else:
-                image = data.read_image(path, channels, (height, width))
-            batch = self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))  # (1, H, W, C)
-            logits = self.scores(batch)
-            found.append(ops.softmax(logits, axis=1)[0])
-        return found
+        if height is None or width is None:
+            image = data.decode(path, channels, self.transform.least)
+        else:
+            image = data.read_image(path, channels, (height, width))
+        return self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))
 
     def scores(self, images: Any, network: Callable[[Tensor], Any] | None = None) -> Any:
         """images float32 (B, H, W, C), preprocessed → the model's logits, float64 (B, classes), on the host; or what another `network`

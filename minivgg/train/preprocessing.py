@@ -4,7 +4,8 @@
     Crop                 of image_size × image_size at a random place, in images that are too small with black around them; or,
     RandomResizedCrop    in place of both, of a random part, scaled to image_size × image_size
     Mirror               left to right
-    Normalise            by the training images' own mean and deviation, or by their mean alone in units of 0..255
+    Normalise            by the training images' own mean and deviation, by their mean alone in units of 0..255, or by numbers given;
+                         three of these are averaged for grey images
     ColourShift          along the training images' own principal axes of colour; fitted in 0..1, and as large in the units that are now
     CutOut               of a square, set to the mean
 
@@ -18,6 +19,7 @@ import math
 from .. import data
 from ..errors import ConfigError
 from .config import TrainConfig
+from .rules import normalise_numbers
 
 __all__ = ["describe", "preprocessing", "scales"]
 
@@ -32,7 +34,8 @@ def preprocessing(config: TrainConfig, dataset: data.LabelledImages) -> data.Tra
     """The transform of `config` for images such as the training set's, with the statistics of `dataset`, the training set.
 
     Raises ConfigError where the crop is larger than what rescaling leaves, or so much smaller that it shows little of an image, or
-    where the blanked square is larger than the crop. DataError, with the path, for a file that is no sound image.
+    where the blanked square is larger than the crop, or numbers of `normalise` are for another count of channels.
+    DataError, with the path, for a file that is no sound image.
     """
     size, scaled = config.image_size, scales(config)
     if scaled and size > scaled[0]:
@@ -44,7 +47,7 @@ def preprocessing(config: TrainConfig, dataset: data.LabelledImages) -> data.Tra
         raise ConfigError(f"--cutout {config.cutout} blanks more than images of {size}×{size} have: lower it to {size // 2} or less.")
     geometry = _random_part(config, scaled) if config.random_resized else _crop(config, scaled, dataset.shape)
     mirror = [data.Mirror()] if config.mirror else []
-    return data.Compose((*geometry, *mirror, *_colour(config, data.colours(dataset))))
+    return data.Compose((*geometry, *mirror, *_colour(config, dataset)))
 
 
 def _random_part(config: TrainConfig, scaled: tuple[int, int] | None) -> list[data.Transform]:
@@ -74,15 +77,33 @@ def _crop(config: TrainConfig, scaled: tuple[int, int] | None, shape: tuple[int 
     return steps
 
 
-def _colour(config: TrainConfig, colours: data.Colours) -> list[data.Transform]:
+def _colour(config: TrainConfig, dataset: data.LabelledImages) -> list[data.Transform]:
     """From pixels to what the network sees."""
-    unit = colours.std if config.normalise == "std" else (1 / 255,) * len(colours.mean)
-    steps: list[data.Transform] = [data.Normalise(colours.mean, unit)]
-    if config.colour_shift:
-        steps.append(data.ColourShift(colours.vectors, colours.values, config.colour_shift, unit))
+    found = data.colours(dataset) if config.colour_shift or config.normalise in {"std", "mean"} else None
+    mean, unit = _numbers(config.normalise, dataset.shape[2], found)
+    steps: list[data.Transform] = [data.Normalise(mean, unit)]
+    if config.colour_shift and found:
+        steps.append(data.ColourShift(found.vectors, found.values, config.colour_shift, unit))
     if config.cutout:
         steps.append(data.CutOut(config.cutout))
     return steps
+
+
+def _numbers(normalise: str, channels: int, found: data.Colours | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is subtracted from each channel, and what it is divided by."""
+    if found and normalise in {"std", "mean"}:
+        return found.mean, found.std if normalise == "std" else (1 / 255,) * channels
+    given = normalise_numbers(normalise)
+    count = len(given[0])
+    if channels == 1 < count:
+        mean, std = (sum(values) / count for values in given)
+        return (mean,), (std,)
+    if channels != count:
+        raise ConfigError(
+            f'normalise = "{normalise}" has numbers for {count} channel(s), but the images have {channels}. '
+            f"Give {channels} means and {channels} deviations, or read the images with as many channels (--grey for one)."
+        )
+    return given
 
 
 def describe(transform: data.Transform) -> str:

@@ -130,4 +130,5 @@ def merged(path: Path, own: TrainConfig, config: TrainConfig | None) -> TrainCon
             f"Leave {key} out, or start a new run."
         )
     free = {key: value for key, value in config.mapping().items() if key in NOT_IN_CHECKPOINTS}
-    return TrainConfig.of(own.mapping(), free, {"init_from": config.init_from or own.init_from})
+    first = {"init_from": config.init_from or own.init_from, "weights": config.weights or own.weights}
+    return TrainConfig.of(own.mapping(), free, first)

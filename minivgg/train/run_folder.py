@@ -162,9 +162,14 @@ def newest(config: TrainConfig, name: str, file: str) -> Path | None:
             there = TrainConfig.of(read_config_file(path / file))
         except ConfigError:
             continue  # a damaged file, or another version's, is nobody's equal
-        if (there.essence(), there.data, there.init_from) == (wanted.essence(), wanted.data, wanted.init_from):
+        if _identity(there) == _identity(wanted):
             return path
     return None
+
+
+def _identity(config: TrainConfig) -> tuple[Any, ...]:
+    """What makes two runs the same one."""
+    return config.essence(), config.data, config.init_from, config.weights
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError, DataError
 from ..weights import Checkpoint
-from .build import Job
+from .build import Job, build_optimizer
 from .config import TrainConfig
 from .progress import Progress
 from .run_folder import versions
@@ -27,6 +27,7 @@ def snapshot(job: Job, progress: Progress) -> Checkpoint:
         "schedule": job.schedule.state(),
         "versions": versions(),
         **({} if job.scaling is None else {"scaling": job.scaling.state()}),
+        **({"new": list(job.new)} if job.new else {}),
     }
     return Checkpoint(job.model.state_dict(), job.optimizer.state_dict(), state)
 
@@ -57,6 +58,8 @@ def restore(job: Job, checkpoint: Checkpoint, path: Path) -> Progress:
     progress = Progress.of(state["progress"])
     _compare(job.model.state_dict(), checkpoint.model, "model", path)
     _compare(job.optimizer.state_dict(), checkpoint.optimizer, "optimiser", path)
+    job.new = tuple(state.get("new", ()))
+    job.optimizer = build_optimizer(job.config, job.model, job.new)  # their rate is not the configuration's affair alone
     if job.scaling is not None:
         job.scaling.load_state(state["scaling"])
     job.schedule.load_state(state["schedule"])

@@ -7,16 +7,27 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError, nearest
+from .caffe import read_caffe
 from .checkpoint import OPTIMIZER, is_checkpoint, verified
+from .keras import read_keras, read_keras_zip
 from .npz import read_npz
+from .onnx import read_onnx
 from .opening import opened
 from .safetensors import read_safetensors
+from .torch_files import read_torch
 
 __all__ = ["READERS", "load", "read"]
 
 # suffix → function (file, path for messages) → (arrays by name, the file's own metadata)
 READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str]]]] = {
+    ".caffemodel": read_caffe,
+    ".h5": read_keras,
+    ".hdf5": read_keras,
+    ".keras": read_keras_zip,
     ".npz": read_npz,
+    ".onnx": read_onnx,
+    ".pt": read_torch,
+    ".pth": read_torch,
     ".safetensors": read_safetensors,
 }
 
@@ -24,7 +35,8 @@ READERS: dict[str, Callable[[BinaryIO, str], tuple[dict[str, Any], dict[str, str
 def load(path: str | Path) -> dict[str, Any]:
     """The arrays of a file of weights, by name, as NumPy arrays, ready for `model.load_state_dict`.
 
-    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out, and its digest verified) and .npz.
+    Reads .safetensors (a run's checkpoint is one; its optimiser state is left out, and its digest verified), .npz, the .pth and .pt of
+    torch.save, .caffemodel, Keras' .h5, .hdf5 and .keras, and the initialisers of .onnx.
     Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """

@@ -17,34 +17,39 @@ from collections.abc import Iterator
 
 from ..errors import CheckpointError
 
-__all__ = ["Value", "fields", "text", "varints"]
+__all__ = ["Value", "field", "fields", "text", "varints"]
 
 Value = int | memoryview
 
 
 def fields(message: memoryview, path: str) -> Iterator[tuple[int, Value]]:
-    """(number, value) of each field in turn: an int of kind 0, otherwise a view on the value's bytes.
+    """(number, value) of each field in turn: an int of kind 0, otherwise a view on the value's bytes. Raises as `field` does."""
+    at, size = 0, len(message)
+    while at < size:
+        number, value, at = field(message, at, path)
+        yield number, value
+
+
+def field(message: memoryview, at: int, path: str) -> tuple[int, Value, int]:
+    """(number, value, where the next begins) of the field that begins at `at`.
 
     Raises CheckpointError, with `path`, for a field that is cut off, of a kind that is not in use any more, or of number 0.
     """
-    at, size = 0, len(message)
-    while at < size:
-        key, at = _varint(message, at, path)
-        number, kind = key >> 3, key & 7
-        if kind == 0:
-            value, at = _varint(message, at, path)
-            yield number, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at, path)
-        elif kind in {1, 5}:
-            length = 8 if kind == 1 else 4
-        else:
-            raise CheckpointError(f"{path}: has a field of kind {kind}, which protocol buffers do not have. The file is damaged.")
-        if not number or length > size - at:
-            raise CheckpointError(f"{path}: field {number} claims {length:,} bytes, but {size - at:,} are left. The file is damaged.")
-        yield number, message[at : at + length]
-        at += length
+    key, at = _varint(message, at, path)
+    number, kind = key >> 3, key & 7
+    if kind == 0:
+        value, at = _varint(message, at, path)
+        return number, value, at
+    if kind == 2:
+        length, at = _varint(message, at, path)
+    elif kind in {1, 5}:
+        length = 8 if kind == 1 else 4
+    else:
+        raise CheckpointError(f"{path}: has a field of kind {kind}, which protocol buffers do not have. The file is damaged.")
+    left = len(message) - at
+    if not number or length > left:
+        raise CheckpointError(f"{path}: field {number} claims {length:,} bytes, but {left:,} are left. The file is damaged.")
+    return number, message[at : at + length], at + length
 
 
 def varints(packed: memoryview, path: str) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -121,7 +120,6 @@ def test_features_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert code == 4 and "no classifier" in err and "Traceback" not in err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("minivgg.pretrained.export") is None, reason="minivgg.pretrained.export is not there")
 def test_onnx_and_back(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file written as ONNX and read again is the same network with the same preprocessing; no other numbers than f32 fit in it."""
     pytest.importorskip("onnx", reason="onnx is not installed")
