@@ -63,7 +63,7 @@ def take_pretrained(model: Any, config: TrainConfig, classes: tuple[str, ...]) -
             raise ConfigError(f'freeze = "{config.freeze}" would keep {name} as it is, but it is new, and random. Freeze fewer layers.')
     taken = {name: array for name, array in arrays.items() if name in own and name.rpartition(".")[0] not in new}
     model.load_state_dict(taken, strict=False)
-    return "; ".join([f"first weights from {path}, {network.model} of {network.origin}: {why}", *notes, *network.notes]), new
+    return "; ".join([f"first weights from {path}, {network.model} of {network.origin}: {why}", *notes]), new
 
 
 def _read(weights: str) -> tuple[Network, Path]:
