@@ -20,8 +20,10 @@ _MOVED = {301, 302, 303, 307, 308}
 class _Staying(urllib.request.HTTPRedirectHandler):
     """Redirects come back as they are, to be judged here."""
 
-    def redirect_request(self, *_: Any) -> None:
-        return None
+    def http_error_302(self, *_: Any) -> None:
+        """Leave the answer to the next handler, which raises it as HTTPError."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Web:
             if answer.status not in _MOVED:
                 return answer
             answer.close()
-            address = urljoin(address, answer.headers.get("Location", ""))
+            location = answer.headers.get("Location", "")
+            try:
+                address = urljoin(address, location)
+            except ValueError:  # to be refused like any other that is not allowed
+                address = location
         raise StorageError(f"{address}: was redirected more than {self.redirects} times. Nothing was fetched.")
 
     def _require_allowed(self, address: str) -> None:
