@@ -253,7 +253,7 @@ def test_ctrl_c_keeps_the_part(served: Served, call: Caller) -> None:
 def test_no_server_is_an_error_with_the_way_around(served: Served, call: Caller) -> None:
     """A port on which nobody listens: the connection's error, and what to do by hand."""
     call.entry = Published("net", f"http://127.0.0.1:1/net-{DIGITS}.pth", DIGITS)
-    with pytest.raises(StorageError, match="cannot be fetched .no connection: .*refused.*put it into"):
+    with pytest.raises(StorageError, match=r"cannot be fetched .no connection: .*refused.*put it into"):
         call()
     assert len(call.waited) == 5
 
@@ -283,7 +283,7 @@ def test_a_name_means_the_fetched_file(tmp_path: Path, monkeypatch: pytest.Monke
     """vgg16 is the cached file; a file of that name goes before; not fetched, the message has the command; other paths stay."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="^vgg16: is not here; `minivgg pull vgg16` fetches it"):
+    with pytest.raises(CheckpointError, match=r"^vgg16: is not here; `minivgg pull vgg16` fetches it"):
         located("vgg16")
     (tmp_path / "minivgg").mkdir()
     (tmp_path / "minivgg" / "vgg16-397923af.pth").write_bytes(b"")
