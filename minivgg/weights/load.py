@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from ..errors import CheckpointError, nearest
 from .checkpoint import OPTIMIZER, is_checkpoint, verified
 from .npz import read_npz
-from .opening import opened
+from .opening import named, opened
 from .safetensors import read_safetensors
 
 __all__ = ["READERS", "load", "read"]
@@ -30,7 +30,8 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     arrays, metadata = read(path)
     if Path(path).suffix.lower() == ".safetensors" and is_checkpoint(metadata):
-        return dict(verified(arrays, metadata, str(path)).model)
+        with named(path):
+            return dict(verified(arrays, metadata, str(path)).model)
     return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
 
 
