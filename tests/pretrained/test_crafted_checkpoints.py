@@ -23,13 +23,13 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def test_a_state_of_nonsense_is_refused_in_a_line(tmp_path: Path) -> None:
-    """600 states with one to three values exchanged or missing: a network, or a CheckpointError of one line with the path."""
+    """200 states with one to three values exchanged or missing: a network, or a CheckpointError of one line with the path."""
     path, refused = tmp_path / "crafted.safetensors", 0
     whole = []
     for name in ("network", "run"):
         path.write_bytes(samples()[name])
         whole.append(weights.load_checkpoint(path))
-    for index in range(600):
+    for index in range(200):
         rng = np.random.default_rng([1, index])
         checkpoint = whole[index % 2]
         state = copy.deepcopy(dict(checkpoint.state))
@@ -49,4 +49,4 @@ def test_a_state_of_nonsense_is_refused_in_a_line(tmp_path: Path) -> None:
         except CheckpointError as error:
             refused += 1
             assert str(error).startswith(f"{path}: ") and str(error).isprintable(), index
-    assert refused > 300
+    assert refused > 100
