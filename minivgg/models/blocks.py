@@ -7,6 +7,8 @@ is conv2_1, and their shapes differ. "The first four convolutional layers" that 
 
 from __future__ import annotations
 
+import functools
+
 from ..errors import ConfigError, nearest
 from .vgg import COLUMNS, MODELS, NAMES
 
@@ -22,6 +24,11 @@ def blocks(name: str, head: str = "paper") -> dict[str, tuple[str, ...]]:
     A batch norm belongs to the convolution before it: blocks("vgg11_bn")["conv1_1"] is ("features.0", "features.1"). With head "linear"
     the one fully connected layer is fc8, which gives the classes' scores. Raises ConfigError for an unknown name.
     """
+    return dict(_blocks(name, head))
+
+
+@functools.cache
+def _blocks(name: str, head: str) -> dict[str, tuple[str, ...]]:
     column, normalised = _column(name)
     found: dict[str, tuple[str, ...]] = {}
     position, block, number = 0, 1, 0

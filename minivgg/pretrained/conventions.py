@@ -17,6 +17,7 @@ program, less the same mean. Caffe's pooling rounds up.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,7 +38,7 @@ class Place:
     layer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, so that its places can be kept
 class Convention:
     """One row of the table.
 
@@ -59,6 +60,7 @@ class Convention:
     bgr: bool = False
     ceil_mode: bool = False
 
+    @functools.cache  # noqa: B019  there is a handful of them
     def places(self, model: str, head: str) -> dict[str, Place]:
         """For each array of that network, by its name in the file, its place here. head "" leaves the classifier out."""
         found: dict[str, Place] = {}

@@ -78,7 +78,7 @@ class Network:
             else:
                 model = nn.build_chain(self.layers, {name: array.shape for name, array in self.arrays.items()})
             missing, _ = model.load_state_dict(self.arrays, strict=self.whole)
-        except (MinivggError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (MinivggError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise CheckpointError(f"the arrays do not make a network: {error}") from None
         lacks = [name for name in missing if not name.startswith("classifier")]
         if lacks:

@@ -58,10 +58,13 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
                 {key: state[key] for key in ("images",) if key in state},
             )  # fmt: skip
         config = state["config"]
+        _, _, channels = state["images"]["shape"]
+        if not isinstance(config["model"], str):
+            raise TypeError("the model's name is no text")
         options = {
             **{key: config[key] for key in _OPTIONS if key in config},
             "num_classes": len(classes),
-            "in_channels": state["images"]["shape"][2],
+            "in_channels": channels,
         }
         return Network(config["model"], options, checkpoint.model, classes, transform, state=state)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

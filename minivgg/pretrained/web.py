@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import StorageError
@@ -15,13 +14,13 @@ from ..errors import StorageError
 __all__ = ["Web"]
 
 _MOVED = {301, 302, 303, 307, 308}
-
-
-class _Staying(urllib.request.HTTPRedirectHandler):
-    """Redirects come back as they are, to be judged here."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+_HANDLERS = (  # all but those of redirections, which are judged here, and of files and ftp
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,9 @@ class Web:
         Raises StorageError for an address that is not allowed or too many redirections; OSError or http.client.HTTPException if there is
         no answer.
         """
-        opener = urllib.request.build_opener(_Staying)
+        opener = urllib.request.OpenerDirector()
+        for handler in _HANDLERS:
+            opener.add_handler(handler())
         for _ in range(self.redirects + 1):
             self._require_allowed(address)
             request = urllib.request.Request(address, headers={**headers, "Accept-Encoding": "identity", "User-Agent": "minivgg"})
@@ -50,7 +51,11 @@ class Web:
             if answer.status not in _MOVED:
                 return answer
             answer.close()
-            address = urljoin(address, answer.headers.get("Location", ""))
+            location = answer.headers.get("Location", "")
+            try:
+                address = urljoin(address, location)
+            except ValueError:  # to be refused like any other that is not allowed
+                address = location
         raise StorageError(f"{address}: was redirected more than {self.redirects} times. Nothing was fetched.")
 
     def _require_allowed(self, address: str) -> None:

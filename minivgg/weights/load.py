@@ -12,7 +12,7 @@ from .checkpoint import OPTIMIZER, is_checkpoint, verified
 from .keras import read_keras, read_keras_zip
 from .npz import read_npz
 from .onnx import read_onnx
-from .opening import opened
+from .opening import named, opened
 from .safetensors import read_safetensors
 from .torch_files import read_torch
 
@@ -42,7 +42,8 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     arrays, metadata = read(path)
     if Path(path).suffix.lower() == ".safetensors" and is_checkpoint(metadata):
-        return dict(verified(arrays, metadata, str(path)).model)
+        with named(path):
+            return dict(verified(arrays, metadata, str(path)).model)
     return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
 
 

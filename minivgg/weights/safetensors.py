@@ -141,7 +141,8 @@ def _offsets(entry: Any, name: str, path: str) -> tuple[int, int]:
 def _array(file: BinaryIO, size: int, entry: Mapping[str, Any], name: str, path: str) -> Any:
     kind, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(kind, str) or kind not in _DTYPES:
-        raise CheckpointError(f"{path}: {name} has the dtype {kind!r}; supported are {', '.join(sorted(_DTYPES))}.")
+        kind = repr(kind) if isinstance(kind, str) else f"a {type(kind).__name__}"  # which may be nested too deep to be shown
+        raise CheckpointError(f"{path}: {name} has the dtype {kind}; supported are {', '.join(sorted(_DTYPES))}.")
     if not (isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(type(n) is int and 0 <= n < _HUGE for n in shape)):
         raise CheckpointError(f"{path}: {name} has a shape that is not a list of sizes, {_MAX_DIMENSIONS} at most. The file is damaged.")
     dtype = np.dtype(_DTYPES[kind])

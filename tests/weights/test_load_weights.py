@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -71,6 +72,40 @@ def test_bfloat16_becomes_float32(tmp_path):
     assert found.dtype == np.float32 and found.tolist() == [1.5, -2.0]
 
 
+def test_bfloat16_is_widened_in_place(tmp_path):
+    """600,000 values, of more than one block: each is that of its half; the memory is that of the float32 array and a block's."""
+    halves = np.random.default_rng(0).integers(0, 0x7F80, 600_000, dtype="<u2")
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(raw({"w": entry([600, 1000], 0, 1_200_000, "BF16")}, halves.tobytes()))
+    tracemalloc.start()
+    found = weights.load(path)["w"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(found.reshape(-1).view("<u4"), halves.astype("<u4") << 16)
+    assert peak < 2_400_000 + 3_000_000
+
+
+def test_npz_is_unpacked_piece_by_piece(tmp_path):
+    """An array of 8 MB takes little more than itself; 40 MB of zeros that are packed into 40 kB are refused, with the way around."""
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.asfortranarray(np.arange(1_000_000.0).reshape(200, 5000)))
+    tracemalloc.start()
+    found = weights.load(path)["a"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found[3, 7] == 15007 and found.flags.f_contiguous and peak < 12_000_000
+    np.savez_compressed(path, a=np.zeros(5_000_000))
+    with pytest.raises(CheckpointError, match=r"40,000,128 bytes, more than twice the file's .* numpy\.savez"):
+        weights.load(path)
+
+
+def test_npz_of_tables_is_refused(tmp_path):
+    """A structured dtype is no array of numbers."""
+    np.savez(tmp_path / "a.npz", a=np.zeros(2, [("x", "f4")]))
+    with pytest.raises(CheckpointError, match="not a NumPy array of numbers"):
+        weights.load(tmp_path / "a.npz")
+
+
 def test_optimiser_state_is_no_weight(tmp_path):
     """Names that begin with "optimizer." are left out, so that a checkpoint loads into a model."""
     (tmp_path / "c.safetensors").write_bytes(save({"w": np.ones(1), "optimizer.momentum.w": np.ones(1)}))
@@ -114,6 +149,13 @@ DAMAGED = {
     "no offsets": (raw({"a": {"dtype": "F32", "shape": [1]}}, FOUR), "data_offsets"),
     "offsets backwards": (raw({"a": entry([1], 4, 0)}, FOUR), "data_offsets"),
     "entry is a number": (raw({"a": 3}), "data_offsets"),
+    "a name with a line's end": (raw({"a\nb": entry([1], 0, 4)}, FOUR), "not printable"),
+    "half a character": (raw(r'{"\ud800": {"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"), "not printable"),
+    "an empty array beyond all bounds": (raw({"a": entry([0, 2**62, 2**62, 2**62], 0, 0)}), "impossible shape"),
+    "offsets of a thousand digits": (raw({"a": entry([1], 0, 10**1000)}, FOUR), "data_offsets"),
+    "a heap of values": (raw("[" + "[]," * 200_000 + "0]"), "too much for a file"),
+    "a renamed checkpoint": (raw({"__metadata__": {"minevgg": '{"digest":"0"}'}}), "not a checkpoint of minivgg"),
+    "a checkpoint with NaN": (raw({"__metadata__": {"minivgg": '{"format":1,"state":{"a":NaN}}'}}), "SHA-256"),
 }
 
 

@@ -22,7 +22,8 @@ from minivgg.errors import CheckpointError
 
 __all__ = ["FindingError", "Seen", "begin", "watch"]
 
-SECONDS = 5  # longer is a hang
+SECONDS = 5  # of the processor; longer is a hang
+PATIENCE = 60  # seconds by the clock, on however busy a machine
 MEMORY = 32 << 20  # bytes beyond twice the file's size
 
 _EVENTS = {
@@ -52,7 +53,7 @@ class _Hang(BaseException):
 
 @dataclass
 class Seen:
-    """Of one file: what the reader returned (None where it refused), its message, seconds, bytes at the peak."""
+    """Of one file: what the reader returned (None where it refused), its message, seconds of the processor, bytes at the peak."""
 
     value: Any
     message: str
@@ -64,6 +65,7 @@ def begin() -> None:
     """Begin to listen; once in a process, which it slows down. Only in processes made for it: a hook cannot be taken out again."""
     sys.addaudithook(_hook)
     signal.signal(signal.SIGALRM, _ring)
+    signal.signal(signal.SIGPROF, _ring)
     tracemalloc.start()
 
 
@@ -73,7 +75,7 @@ def watch(read: Callable[[str], Any], path: Path) -> Seen:
     value, message = None, ""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with _listening():
             value = read(str(path))
@@ -88,7 +90,7 @@ def watch(read: Callable[[str], Any], path: Path) -> Seen:
     except BaseException as error:
         if not _seen:
             raise FindingError(f"{type(error).__name__}: {error}") from error
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     memory = tracemalloc.get_traced_memory()[1] - before
     if _seen:
         raise FindingError(f"a forbidden event: {'; '.join(_seen[:3])}")
@@ -101,12 +103,14 @@ def watch(read: Callable[[str], Any], path: Path) -> Seen:
 def _listening() -> Iterator[None]:
     global _watching
     _seen.clear()
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     _watching = True
     try:
         yield
     finally:
         _watching = False
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
