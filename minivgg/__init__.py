@@ -25,7 +25,7 @@ from .backend.substitutes import permits as _permits
 from .lazy import lazy_names
 
 if TYPE_CHECKING:
-    from . import data, errors, models, nn, ops, optim, testing, train, weights
+    from . import data, errors, models, nn, ops, optim, pretrained, testing, train, weights
     from .autograd.core import Op, Tensor, grad
     from .autograd.mode import check_finite, frozen_state, lock_arrays, no_grad, reference
     from .autograd.trace import Tape, keep_statistics, kept_bytes, trace
@@ -57,6 +57,7 @@ __all__ = [
     "ops",
     "optim",
     "precision",
+    "pretrained",
     "reference",
     "testing",
     "threads",
@@ -65,7 +66,7 @@ __all__ = [
     "weights",
 ]
 
-_PACKAGES = {"data", "errors", "models", "nn", "ops", "optim", "testing", "train", "weights"}
+_PACKAGES = {"data", "errors", "models", "nn", "ops", "optim", "pretrained", "testing", "train", "weights"}
 _HOMES = {
     "autograd.core": ("Op", "Tensor", "grad"),
     "autograd.mode": ("check_finite", "frozen_state", "lock_arrays", "no_grad", "reference"),

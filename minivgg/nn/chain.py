@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError, nearest
 from .affine import Affine
+from .init import zeros
 from .layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from .module import Module
 from .sequential import Sequential
@@ -55,17 +56,11 @@ class Layer:
 
 def _convolution(weight: Shape, bias: bool, options: Mapping[str, Any]) -> Module:
     groups = options.get("groups", 1)
-    return Conv2d(weight[1] * groups, weight[0], weight[2:], bias=bias, init=_zeros, **options)  # type: ignore[arg-type]
+    return Conv2d(weight[1] * groups, weight[0], weight[2:], bias=bias, init=zeros, **options)  # type: ignore[arg-type]
 
 
 def _linear(weight: Shape, bias: bool, options: Mapping[str, Any]) -> Module:
-    return Linear(weight[1], weight[0], bias, init=_zeros, **options)
-
-
-def _zeros(rng: Any, shape: Shape) -> Any:
-    from ..backend.device import Device
-
-    return Device("cpu").full(shape, 0.0)
+    return Linear(weight[1], weight[0], bias, init=zeros, **options)
 
 
 # kind → (class, the attributes that are its options, how it is made of its weight's shape, whether it has a bias, and options)
@@ -102,12 +97,15 @@ def build_chain(layers: Iterable[Layer], shapes: Mapping[str, Shape]) -> Sequent
     """A Sequential of the layers, under their names, which have no dots. `shapes`: of all arrays, by name; the arrays themselves are put
     in by `load_state_dict`.
 
-    Raises ConfigError for an unknown kind or impossible options, KeyError for a missing array, TypeError for an unknown option.
+    Raises ConfigError for an unknown kind, impossible options, or a name that occurs twice or means something else to a module (forward);
+    KeyError for a missing array, TypeError for an unknown option.
     """
     chain = Sequential()
     for layer in layers:
         if layer.kind not in _KINDS:
             raise ConfigError(f'layer {layer.name} is of the unknown kind "{layer.kind}": {nearest(layer.kind, _KINDS)}')
+        if not isinstance(layer.name, str) or not layer.name or "." in layer.name or hasattr(chain, layer.name):
+            raise ConfigError(f"a layer has the name {layer.name!r}, which is empty, has a dot, occurs twice, or belongs to every module.")
         weighted = layer.kind in {"conv2d", "linear", "batch_norm", "affine"}
         weight = shapes[f"{layer.name}.weight"] if weighted else ()
         options = {key: tuple(value) if isinstance(value, list) else value for key, value in layer.options.items()}

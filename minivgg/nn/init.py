@@ -12,9 +12,10 @@ from typing import Any
 
 from ..backend import layout
 from ..backend.arrays import Array
+from ..backend.device import Device
 from ..errors import ConfigError, nearest
 
-__all__ = ["INITIALISERS", "Initialiser", "fans", "glorot", "he", "initialiser", "normal"]
+__all__ = ["INITIALISERS", "Initialiser", "fans", "glorot", "he", "initialiser", "normal", "zeros"]
 
 Initialiser = Callable[[Any, tuple[int, ...]], Array]
 
@@ -58,6 +59,11 @@ def glorot(rng: Any, shape: tuple[int, ...]) -> Array:
     values -= 0.5
     values *= 2.0 * math.sqrt(6.0 / sum(fans(shape)))
     return _stored(values)
+
+
+def zeros(rng: Any, shape: tuple[int, ...]) -> Array:
+    """All 0, for weights that are put in afterwards."""
+    return Device("cpu").full(shape, 0.0)
 
 
 INITIALISERS: dict[str, Initialiser] = {"he": he, "glorot": glorot, "paper": normal(0.01)}

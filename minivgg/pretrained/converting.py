@@ -24,7 +24,8 @@ DTYPES = {"f32": "float32", "f16": "float16", "bf16": "float32", "f64": "float64
 
 def cast(network: Network, dtype: str, path: str) -> Network:
     """The network with all its floating-point arrays in that type, a name of DTYPES, each value rounded to the nearest; "" leaves them.
-    bf16 is kept in float32 arrays. Raises CheckpointError, with the array's name, for a value beyond the type's largest."""
+    bf16 is kept in float32 arrays, and float64 is rounded to these first. Raises CheckpointError, with the array's name, for a value
+    beyond the type's largest."""
     if not dtype:
         return network
     arrays = {}

@@ -102,7 +102,6 @@ def _chain(graph: Graph, arrays: dict[str, Array], path: str, wishes: Wishes) ->
         arrays[name], done[name] = flipped(arrays[name]), "BGR → RGB"
         notes.append("The first filters' input channels were turned round: the file expects blue first.")
     matched = tuple(Match(name, name, name.partition(".")[0], tuple(array.shape), done.get(name, "")) for name, array in arrays.items())
-    arrays.update({f"{layer.name}.num_batches_tracked": np.zeros((), np.int64) for layer in graph.layers if layer.kind == "batch_norm"})
     options: dict[str, Any] = {"num_classes": graph.classes, "in_channels": channels, "image_size": size}
     return Network(
         "", options, arrays, class_names(graph.classes), preparation.transform(size, channels),

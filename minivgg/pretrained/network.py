@@ -8,7 +8,6 @@ from typing import Any
 
 from .. import data, models, nn
 from ..backend.arrays import Array
-from ..backend.device import Device
 from ..errors import CheckpointError, MinivggError
 from .report import Report
 from .shapes import Sizes, shapes_of
@@ -74,7 +73,7 @@ class Network:
             if self.model:
                 options = dict(self.options) if self.whole else {**self.options, "head": "linear", "num_classes": 1}
                 self._require_shapes(options)
-                model: nn.Module = models.build(self.model, init=_zeros, **options)
+                model: nn.Module = models.build(self.model, init=nn.init.zeros, **options)
             else:
                 model = nn.build_chain(self.layers, {name: array.shape for name, array in self.arrays.items()})
             missing, _ = model.load_state_dict(self.arrays, strict=self.whole)
@@ -97,7 +96,3 @@ class Network:
 
 def _levels(values: tuple[float, ...]) -> str:
     return ", ".join(f"{255 * value:.4g}" for value in values)
-
-
-def _zeros(rng: Any, shape: tuple[int, ...]) -> Any:
-    return Device("cpu").full(shape, 0.0)

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import data, nn
 from ..errors import CheckpointError
-from ..weights import Checkpoint, is_checkpoint, save_checkpoint
+from ..weights import Checkpoint, save_checkpoint
 from .network import Network
 
 __all__ = ["network_of", "save"]
@@ -26,7 +26,7 @@ _OPTIONS = ("num_classes", "in_channels", "image_size", "width", "head", "ceil_m
 
 
 def save(path: str | Path, network: Network, bfloat16: bool = False) -> None:
-    """Write the network into a .safetensors file, in one step; with `bfloat16` its floating-point arrays in that type, rounded.
+    """Write the network into a .safetensors file, in one step; with `bfloat16` its float32 arrays in that type, rounded.
 
     Raises StorageError if that cannot be done.
     """
@@ -72,13 +72,10 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
 
 
 def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Raise TypeError for values of another type than `save` writes."""
+    """Raise TypeError for values of another type than `save` writes, ValueError for classes that are not as many as the scores."""
     numbers = [about["options"][key] for key in ("num_classes", "in_channels", "image_size")]
     texts = [about["model"], about["origin"], *about["notes"], *state["classes"]]
     if any(type(number) is not int for number in numbers) or not all(isinstance(text, str) for text in texts):
         raise TypeError("a size is no whole number, or a name no text")
-
-
-def is_own(metadata: Mapping[str, Any]) -> bool:
-    """Whether a safetensors file with this metadata is one of this package's."""
-    return is_checkpoint(metadata)
+    if len(state["classes"]) not in {0, about["options"]["num_classes"]}:
+        raise ValueError(f"{len(state['classes'])} names for {about['options']['num_classes']} classes")

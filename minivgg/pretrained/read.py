@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import models
 from ..errors import CheckpointError, ConfigError
-from ..weights import load_checkpoint, named, read_metadata
+from ..weights import is_checkpoint, load_checkpoint, named, read_metadata
 from ..weights.checkpoint import OPTIMIZER
 from ..weights.load import read as arrays_of
 from ..weights.onnx import read_graph
@@ -18,7 +18,7 @@ from .conventions import CONVENTIONS
 from .finite import require_finite
 from .graphs import of_graph
 from .network import Network
-from .own import is_own, network_of
+from .own import network_of
 from .preparing import preparation
 from .published import located
 from .recognise import candidates, without_prefix
@@ -56,7 +56,7 @@ def read(
 
 
 def _read(path: Path, wishes: Wishes) -> Network:
-    if path.suffix.lower() == ".safetensors" and is_own(read_metadata(path)):
+    if path.suffix.lower() == ".safetensors" and is_checkpoint(read_metadata(path)):
         return _own(path, wishes)
     if path.suffix.lower() == ".onnx":
         with opened(path) as file:

@@ -7,8 +7,9 @@ classifier are new, that is, random as the configuration draws them,
     the whole of it      where the file has features only, another head, or fully connected layers for images of another size
 
 Grey images: the first convolution is summed over the file's input channels, w'[k,0,r,s] = Σ_c w[k,c,r,s], which gives what w gives for
-three equal channels. They are equal once the images are normalised by the same numbers, so that means and deviations are averaged
-(`preprocessing`).
+three equal channels. A grey pixel would make three equal ones only if all colours were normalised by the same numbers. So means and
+deviations are averaged (`preprocessing`), and where the file's differ from colour to colour the first layer gives nearly, not exactly,
+what it gave for the same picture in RGB.
 """
 
 from __future__ import annotations

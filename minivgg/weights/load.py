@@ -37,7 +37,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
     Reads .safetensors (a run's checkpoint is one; its optimiser state is left out, and its digest verified), .npz, the .pth and .pt of
     torch.save, .caffemodel, Keras' .h5, .hdf5 and .keras, and the initialisers of .onnx.
-    Memory: the arrays, and little more than the largest of them. Raises CheckpointError, with path and reason, for a missing,
+    Memory: at most twice the file, and 32 MB. Raises CheckpointError, with path and reason, for a missing,
     damaged or foreign file.
     """
     arrays, metadata = read(path)

@@ -76,10 +76,12 @@ def _require_few(file: BinaryIO, size: int, path: str) -> None:
     """Raise CheckpointError if the zip has so many members that the list of them would take more memory than the file."""
     file.seek(max(0, size - 65_557))  # a comment is at most 65,535 bytes, the end of the directory before it 22
     tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    count = int.from_bytes(tail[at + 10 : at + 12], "little") if at >= 0 else 0
-    length = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
-    if max(count, min(length, size) // 47) * _MEMBER > size + _SPARE:
+    count = 0
+    for end in re.finditer(rb"PK\x05\x06", tail):  # of several, one in another's fields or comment, which one zipfile takes is its affair
+        at = end.start()
+        members, length = (int.from_bytes(tail[at + first : at + last], "little") for first, last in ((10, 12), (12, 16)))
+        count = max(count, members, min(length, size) // 47)
+    if count * _MEMBER > size + _SPARE:
         raise CheckpointError(f"{path}: lists {count:,} arrays in {size:,} bytes, too many for a file of weights.")
     file.seek(0)
 

@@ -215,3 +215,13 @@ def test_a_name_twice_in_npz_is_refused(tmp_path):
     (tmp_path / "d.npz").write_bytes(content)
     with pytest.raises(CheckpointError, match="occurs twice"):
         weights.load(tmp_path / "d.npz")
+
+
+def test_a_directory_behind_a_false_end_is_counted(tmp_path):
+    """The end of a zip within the fields of its end: 60,000 members that the inner one does not tell of are refused before they are
+    listed, which would take nine times the file's memory."""
+    count, member = 60_000, b"PK\1\2" + struct.pack("<6H3L5H2L", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    ends = b"PK\5\6" + b"PK\5\6" + struct.pack("<HHLLH", count, count, count * len(member), 0, 0)
+    (tmp_path / "d.npz").write_bytes(count * member + ends)
+    with pytest.raises(CheckpointError, match=r"d\.npz: lists \d\d,\d{3} arrays in"):
+        weights.load(tmp_path / "d.npz")

@@ -14,11 +14,10 @@ from .chain import Chain
 from .messages import Declared, Messages, Model, Node
 from .operators import OPERATORS
 from .step import Constant, Flow, Step, Value
-from .tensors import Source
+from .tensors import FLOATS, Source
 
 __all__ = ["Graph", "read_graph", "read_onnx"]
 
-_FLOATS = {1, 10, 11, 16}
 _ANYWHERE = {
     "Identity",
     "Cast",
@@ -99,7 +98,7 @@ def _ends(model: Model, path: str) -> tuple[Declared, Declared]:
             names = ", ".join(declared.name for declared in ends[:5]) or "none"
             raise CheckpointError(f"{path}: has {len(ends)} {what}s ({names}); a network for images has one.")
     given = inputs[0]
-    if given.kind not in _FLOATS or given.sizes is None or len(given.sizes) != 4:
+    if given.kind not in FLOATS or given.sizes is None or len(given.sizes) != 4:
         sizes = None if given.sizes is None else list(given.sizes)
         raise CheckpointError(f'{path}: its input "{given.name}" has type {given.kind} and sizes {sizes}; images are (N, C, H, W), float.')
     return given, model.outputs[0]

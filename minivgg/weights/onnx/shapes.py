@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 
 from .step import Constant, Flow, Sizes, Step, Value
-from .tensors import Stored
+from .tensors import FLOATS, Stored
 
 __all__ = [
     "concat", "constant", "flatten", "gather", "identity", "product", "reshape", "shape", "slice_", "squeeze", "transpose", "unsqueeze",
 ]  # fmt: skip
 
-_FLOATS = {1, 10, 11, 16}
 _WHOLE = {6, 7}
 _MOST = 64  # sizes in one list
 
@@ -45,7 +44,7 @@ def identity(step: Step) -> Value:
     if to and isinstance(value, Flow):
         step.flow()
     whole = isinstance(value, Sizes) or (isinstance(value, Constant) and not value.stored.floating)
-    if (to or step.node.operator == "Cast") and to not in (_WHOLE if whole else _FLOATS):
+    if (to or step.node.operator == "Cast") and to not in (_WHOLE if whole else FLOATS):
         raise step.error(f"makes numbers of ONNX's type {to} of others, which cannot be read")
     return value  # type: ignore[no-any-return]
 

@@ -25,9 +25,10 @@ from ...errors import CheckpointError
 from ..opening import size_of
 from ..protobuf import varints
 
-__all__ = ["Source", "Stored"]
+__all__ = ["FLOATS", "Source", "Stored"]
 
 _BFLOAT16 = 16
+FLOATS = frozenset({1, 10, 11, _BFLOAT16})  # the data_types of floating-point numbers
 # data_type → (NumPy's dtype, the typed field that may hold it)
 _KINDS = {
     1: ("<f4", "float_data"),
@@ -60,7 +61,7 @@ class Stored:
     @property
     def floating(self) -> bool:
         """Whether its numbers are floating-point ones."""
-        return self.kind in {1, 10, 11, _BFLOAT16}
+        return self.kind in FLOATS
 
     def check(self, path: str) -> None:
         """Raises CheckpointError unless its type is known and its bytes are as many as its sizes say."""
