@@ -62,9 +62,8 @@ class _Reader:
         span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True)) if count else 0
         begin = self.begin(tensor, span * dtype.itemsize, name)
         wide = tensor.dtype == "bfloat16"
-        extra = 0 if span == count else span * dtype.itemsize
         made = count * (4 if wide else dtype.itemsize)
-        if self.made + made + extra > self.limit or self.read + span * dtype.itemsize > self.limit:
+        if self.made + made > self.limit or self.read + span * dtype.itemsize > self.limit:
             raise CheckpointError(
                 f"{name} {tensor.dtype} {list(tensor.shape)} needs more memory than twice the file's size, with the tensors before it: "
                 "it repeats a few numbers often. Save tensor.clone()."
@@ -119,10 +118,7 @@ class _Reader:
         steps = [step for n, step in zip(tensor.shape, tensor.stride, strict=True) if n > 1]
         sizes = [n for n in tensor.shape if n > 1]
         if steps != [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]:
-            there = np.empty(span, dtype)
-            self.into(there)
-            strides = [step * dtype.itemsize if n > 1 else 0 for n, step in zip(tensor.shape, tensor.stride, strict=True)]
-            array[...] = np.lib.stride_tricks.as_strided(there, tensor.shape, strides)
+            self.spread(array, begin, tensor.stride, dtype)
         elif array.dtype == dtype:
             self.into(array.reshape(-1))
         else:
@@ -131,6 +127,21 @@ class _Reader:
                 piece = np.empty(min(_PIECE, span - at), dtype)
                 self.into(piece)
                 flat[at : at + len(piece)] = piece
+
+    def spread(self, array: Any, begin: int, stride: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """The same where the numbers lie in another order: halves, along the axis of the largest steps, until a half is 1 MB of the file."""
+        span = 1 + sum((n - 1) * step for n, step in zip(array.shape, stride, strict=True))
+        if span * dtype.itemsize <= _PIECE:
+            there = np.empty(span, dtype)
+            self.file.seek(begin)
+            self.into(there)
+            strides = [step * dtype.itemsize if n > 1 else 0 for n, step in zip(array.shape, stride, strict=True)]
+            array[...] = np.lib.stride_tricks.as_strided(there, array.shape, strides)
+            return
+        axis = max(range(array.ndim), key=lambda i: stride[i] if array.shape[i] > 1 else -1)
+        half, before = array.shape[axis] // 2, (slice(None),) * axis
+        self.spread(array[(*before, slice(half))], begin, stride, dtype)
+        self.spread(array[(*before, slice(half, None))], begin + half * stride[axis] * dtype.itemsize, stride, dtype)
 
     def into(self, array: Any) -> None:
         if self.file.readinto(array.view("u1").data) != array.nbytes:  # type: ignore[attr-defined]

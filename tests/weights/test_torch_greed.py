@@ -1,14 +1,17 @@
-"""Files of torch.save that claim much with little: each is refused, and gets no memory."""
+"""Files of torch.save that claim much with little are refused, and get no memory; and turned tensors take none but their own."""
 
 from __future__ import annotations
 
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from minivgg import weights
 from tests.weights.sample_torch import FILES, stored, table, tensor, text, zipped
 
 STEPS = 149_000
@@ -65,3 +68,30 @@ def test_greedy_files_get_no_memory(tmp_path):
     for line, path in zip(lines, paths, strict=True):
         result, extra = line.split(maxsplit=1)
         assert result == "refused" and int(extra) < 2 * path.stat().st_size + (32 << 20), path.name
+
+
+VIEWS = {  # of 2²¹ numbers: shape, strides
+    "turned": ((1024, 2048), (1, 1024)),
+    "channels last": ((64, 512, 8, 8), (512 * 64, 1, 8 * 512, 512)),
+    "with gaps": ((512, 700), (1, 2048)),
+    "over one another": ((3, 2**20, 1), (2**19, 1, 7)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("kind", ["Float", "BFloat16"])
+def test_tensors_in_another_order_are_read_in_pieces(tmp_path, name, kind):
+    """Larger than a piece: the numbers are those of NumPy's view on the whole; at most the array, and 4 MB, are in memory."""
+    shape, strides = VIEWS[name]
+    numbers = np.random.default_rng(0).standard_normal(2**21).astype(np.float32)
+    if kind == "BFloat16":
+        numbers = (numbers.view("<u4") & 0xFFFF0000).view("<f4")
+    stored_as = numbers if kind == "Float" else (numbers.view("<u4") >> 16).astype("<u2")
+    path = tmp_path / "a.pth"
+    path.write_bytes(zipped(table(w=tensor(stored(2**21, kind=kind), shape, strides)), {"0": stored_as.tobytes()}))
+    tracemalloc.start()
+    found = weights.load(path)["w"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.flags.c_contiguous and peak < found.nbytes + (4 << 20)
+    assert np.array_equal(found, np.lib.stride_tricks.as_strided(numbers, shape, [4 * step for step in strides]))
