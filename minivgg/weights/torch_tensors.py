@@ -129,7 +129,7 @@ class _Reader:
                 flat[at : at + len(piece)] = piece
 
     def spread(self, array: Any, begin: int, stride: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """The same where the numbers lie in another order: halves, along the axis of the largest steps, until a half is 1 MB of the file."""
+        """The same where the numbers lie in another order: by halves, along the axis of the largest steps, down to 1 MB of the file."""
         span = 1 + sum((n - 1) * step for n, step in zip(array.shape, stride, strict=True))
         if span * dtype.itemsize <= _PIECE:
             there = np.empty(span, dtype)

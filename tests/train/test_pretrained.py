@@ -303,7 +303,7 @@ def test_the_other_ways_to_run_take_the_weights_too(tune):
     assert throughput(config, steps=2).steps == 2
 
 
-@pytest.mark.parametrize("content", [b"\x08" + b"\0" * 20, None])
+@pytest.mark.parametrize("content", [b"\x08" + b"\0" * 20, None], ids=["garbage", "missing"])
 def test_a_damaged_file_ends_with_exit_4_and_leaves_nothing(two, tmp_path, content):
     """Garbage, missing: one line with the path, no traceback, and no run folder."""
     file = tmp_path / "w.safetensors"
