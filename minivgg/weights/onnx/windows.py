@@ -135,7 +135,7 @@ def _slide(step: Step, kernel: Pair, ceil_mode: bool = False, hanging: bool = Fa
         if hanging:
             before = after = 0
         elif auto in {"SAME_UPPER", "SAME_LOWER"}:
-            before, after = _same(step, reach, strides[axis], size)
+            before, after = sorted(_same(step, reach, strides[axis], size), reverse=auto == "SAME_LOWER")
         elif auto not in {"NOTSET", "VALID"}:
             raise step.error(f'has auto_pad "{auto}", which is not known')
         if before != after:
