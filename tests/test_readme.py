@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import minivgg
-from minivgg import errors, models
+from minivgg import errors, models, pretrained
 from minivgg.cli import commands
 from minivgg.train import Rehearsal, TrainConfig
 
@@ -93,12 +93,20 @@ def test_shown_command_exists_with_its_options(command: str, tmp_path: Path) -> 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds `photos`, twenty pictures of two classes, where the README's commands look for them."""
+    """A folder that holds `photos`, twenty pictures of two classes, and `vgg16.safetensors`, a narrow network of a thousand, where the
+    README's commands look for them."""
     folder = tmp_path_factory.mktemp("readme")
     for name in ("cat", "dog"):
         (folder / "photos" / name).mkdir(parents=True)
         for number in range(10):
             Image.effect_noise((80, 70), 50.0).save(folder / "photos" / name / f"{number}.png")
+    network, sizes = (
+        models.vgg16(width=1 / 32),
+        {"num_classes": 1000, "in_channels": 3, "image_size": 224, "width": 1 / 32, "head": "paper"},
+    )
+    transform = pretrained.preparation("torchvision").transform(224)
+    file = pretrained.Network("vgg16", sizes, network.state_dict(), pretrained.imagenet_classes(), transform)
+    pretrained.save(folder / "vgg16.safetensors", file)
     return folder
 
 
@@ -106,10 +114,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "command", [line for line in COMMANDS if line.startswith("minivgg train") and not re.search(r"mine|/|--benchmark|--find-lr", line)]
 )
 def test_shown_training_command_has_valid_values(command: str, photos: Path) -> None:
-    """A `minivgg train …` line that needs no file but photographs passes a dry run, which writes nothing."""
+    """A `minivgg train …` line that needs no file but photographs and a network passes a dry run, which writes nothing."""
     done = minivgg_command(*shlex.split(command)[1:], "--dry-run", folder=photos)
     assert done.returncode == 0, done.stderr
-    assert "Nothing was written" in done.stdout and [path.name for path in photos.iterdir()] == ["photos"]
+    assert "Nothing was written" in done.stdout
+    assert sorted(path.name for path in photos.iterdir()) == ["photos", "vgg16.safetensors"]
 
 
 def test_every_command_is_shown() -> None:
