@@ -79,8 +79,8 @@ def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     numbers = [options[key] for key in ("num_classes", "in_channels", "image_size")]
     texts = [about["model"], about["origin"], *about["notes"]]
     flags = [whole, options.get("ceil_mode", False)]
-    if any(type(number) is not int for number in numbers) or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a size is no whole number, or a name no text")
+    if any(type(number) is not int for number in numbers) or not all(map(_printable, texts)):
+        raise TypeError("a size is no whole number, or a name no printable text")
     if not all(isinstance(flag, bool) for flag in flags) or not isinstance(state.get("split", {}), dict):
         raise TypeError('"whole" or "ceil_mode" is neither true nor false, or "split" no table')
     if len(classes) != (options["num_classes"] if whole else 0):
@@ -90,14 +90,19 @@ def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
 def _require_images(state: Mapping[str, Any], channels: int | None) -> None:
     """Raise TypeError or ValueError unless the classes are texts, and the images, if told of, have a size that images can have, and as
     many channels as the network."""
-    if not isinstance(state["classes"], list) or not all(isinstance(name, str) for name in state["classes"]):
-        raise TypeError("the names of the classes are no list of texts")
+    if not isinstance(state["classes"], list) or not all(map(_printable, state["classes"])):
+        raise TypeError("the names of the classes are no list of printable texts")
     if "images" not in state:
         return
     height, width, found = state["images"]["shape"]
     sized = type(height) is type(width) is int and min(height, width) > 0 and height * width <= _MOST_PIXELS
     if not (sized or height is width is None) or found not in ({1, 3} if channels is None else {channels}):
         raise ValueError(f"images cannot be of {height}×{width} pixels with {found} channels")
+
+
+def _printable(text: Any) -> bool:
+    """Whether it is a text that a terminal shows and does not obey."""
+    return isinstance(text, str) and text.isprintable()
 
 
 def is_own(metadata: Mapping[str, Any]) -> bool:

@@ -181,6 +181,7 @@ def test_refusals_write_nothing(place: Path, tmp_path: Path, capsys: pytest.Capt
         (2, "did you mean", [good, out, "--dtype", "f33"]),
         (2, "caffe, torchvision, unit", [good, out, "--prepared", "imagenet"]),
         (2, "vgg11", [good, out, "--model", "vgg12"]),
+        (2, "32..4096", [good, out, "--only", "features", "--image-size", "5000"]),
         (2, "64 to 95", [good, out, "--image-size", "224"]),
         (4, "--no-strict", [tmp_path / "broken.npz", out]),
         (4, "features.0.bias as f16", [tmp_path / "large.npz", out, "--dtype", "f16"]),

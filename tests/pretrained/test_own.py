@@ -35,7 +35,9 @@ def _images(*shape: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "reason"),
     [
         (lambda state: state.update(classes=["a"]), "1 names of classes for 5 scores"),
-        (lambda state: state.update(classes="abcde"), "no list of texts"),
+        (lambda state: state.update(classes="abcde"), "no list of printable texts"),
+        (lambda state: state.update(classes=["a", "b\x1b[31m", "c", "d", "e"]), "no list of printable texts"),
+        (lambda state: state["network"].update(origin="a\nb"), "no printable text"),
         (lambda state: state["network"].update(whole=False), "5 names of classes for 0 scores"),
         (lambda state: state["network"].update(whole="yes"), "neither true nor false"),
         (lambda state: state["network"]["options"].update(ceil_mode="maybe"), "neither true nor false"),
