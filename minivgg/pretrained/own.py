@@ -19,6 +19,7 @@ from .. import data, nn
 from ..errors import CheckpointError
 from ..weights import Checkpoint, is_checkpoint, save_checkpoint
 from .network import Network
+from .preparing import require_sound
 
 __all__ = ["network_of", "save"]
 
@@ -53,7 +54,9 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
     try:
         classes, transform = tuple(state["classes"]), data.from_json(state["preprocessing"])
         about = state.get("network")
-        _require_images(state, about["options"]["in_channels"] if about else None)
+        channels = about["options"]["in_channels"] if about else state["images"]["shape"][2]
+        _require_images(state, channels)
+        require_sound(transform, channels)
         if about:
             _check(state, about)
             layers = tuple(nn.Layer.of(layer) for layer in about["layers"])
@@ -66,7 +69,7 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
         options = {
             **{key: config[key] for key in _OPTIONS if key in config},
             "num_classes": len(classes),
-            "in_channels": state["images"]["shape"][2],
+            "in_channels": channels,
         }
         return Network(config["model"], options, checkpoint.model, classes, transform, state=state)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -87,7 +90,7 @@ def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         raise ValueError(f"{len(classes)} names of classes for {options['num_classes'] if whole else 0} scores")
 
 
-def _require_images(state: Mapping[str, Any], channels: int | None) -> None:
+def _require_images(state: Mapping[str, Any], channels: int) -> None:
     """Raise TypeError or ValueError unless the classes are texts, and the images, if told of, have a size that images can have, and as
     many channels as the network."""
     if not isinstance(state["classes"], list) or not all(map(_printable, state["classes"])):
@@ -96,7 +99,7 @@ def _require_images(state: Mapping[str, Any], channels: int | None) -> None:
         return
     height, width, found = state["images"]["shape"]
     sized = type(height) is type(width) is int and min(height, width) > 0 and height * width <= _MOST_PIXELS
-    if not (sized or height is width is None) or found not in ({1, 3} if channels is None else {channels}):
+    if not (sized or height is width is None) or found != channels or found not in {1, 3}:
         raise ValueError(f"images cannot be of {height}×{width} pixels with {found} channels")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from .. import data
 from ..errors import CheckpointError
 from .network import Network
+from .preparing import require_sound
 
 __all__ = ["KEYS", "as_told"]
 
@@ -28,6 +29,7 @@ def as_told(network: Network, properties: Mapping[str, str], path: str, prepared
         transform = network.transform
         if _PREPROCESSING in properties and not prepared:
             transform = data.from_json(json.loads(properties[_PREPROCESSING]))
+            require_sound(transform, network.options["in_channels"])
         names = json.loads(properties.get(_CLASSES, "null"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata do not describe a network ({type(error).__name__}: {error}).") from None

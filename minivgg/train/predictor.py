@@ -17,7 +17,7 @@ from ..backend.device import Device
 from ..backend.layout import as_nchw
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, DataError, NumericalError
 from ..pretrained import Network, read
 from .build import evaluation_loader
 from .config import TrainConfig
@@ -67,10 +67,11 @@ class Predictor:
         return cls(model, network.classes, network.transform, (height, width, channels), config, place, images, chosen, str(path))
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
-        """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
+        """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image,
+        NumericalError for scores that are NaN or Inf."""
         self.require_classes()
         listed = [paths] if isinstance(paths, str | Path) else paths
-        return [ops.softmax(self.scores(self.prepared(path)), axis=1)[0] for path in listed]
+        return [ops.softmax(_finite(self.scores(self.prepared(path)), path), axis=1)[0] for path in listed]
 
     def prepared(self, path: str | Path) -> Any:
         """An image file as the network sees it: float32 (1, H, W, C). Raises DataError for a file that is no image."""
@@ -141,6 +142,13 @@ def _config(network: Network, path: Path) -> TrainConfig:
     sizes = {key: value for key, value in network.options.items() if key in {"image_size", "width", "head"}}
     sizes |= {**network.state.get("split", {}), "grey": network.options["in_channels"] == 1}
     return TrainConfig.of({"model": network.model or "chain", **sizes}, source=str(path))
+
+
+def _finite(scores: Any, path: str | Path) -> Any:
+    """The scores, if they are numbers."""
+    if not np.isfinite(scores).all():
+        raise NumericalError(f"{path}: the network's scores are NaN or Inf, so they say nothing of it. Use other weights.")
+    return scores
 
 
 def _some(names: Sequence[str]) -> str:

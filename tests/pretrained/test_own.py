@@ -31,6 +31,16 @@ def _images(*shape: Any) -> Callable[[dict[str, Any]], None]:
     return lambda state: state.update(images={"count": 1, "shape": list(shape), "sha256": ""})
 
 
+def _steps(**changes: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """Change steps of the preprocessing, by name."""
+
+    def change(state: dict[str, Any]) -> None:
+        for step in state["preprocessing"]["steps"]:
+            step.update(changes.get(step["name"], {}))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -47,6 +57,10 @@ def _images(*shape: Any) -> Callable[[dict[str, Any]], None]:
         (_images(-1, 0, 3), "images cannot be"),
         (_images("a", "b", 3), "images cannot be"),
         (_images(None, None, 7), "7 channels"),
+        (_steps(crop={"padding": 10**8}), "sizes of 100,000,000"),
+        (_steps(rescale={"high": 10**9}), "sizes of 1,000,000,000"),
+        (_steps(normalise={"mean": [0.5], "std": [0.5]}), "1 colours are normalised"),
+        (_steps(normalise={"mean": [1e300] * 3}), "cannot be normalised"),
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(
@@ -67,3 +81,15 @@ def test_a_file_that_contradicts_itself_is_refused(
 def test_a_good_file_stays_good(good: Path) -> None:
     """The file that these were made of is read, with its five classes."""
     assert len(pretrained.read(good).classes) == 5
+
+
+def test_scores_that_are_no_numbers_are_not_printed(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights that are finite, but so large that sums of their products are not: exit 5, and no probabilities."""
+    arrays = {name: array * 1e30 if name.endswith("weight") else array for name, array in load_checkpoint(good).model.items()}
+    save_checkpoint(tmp_path / "l.safetensors", Checkpoint(arrays, {}, load_checkpoint(good).state))
+    Image.fromarray(np.full((80, 80, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    capsys.readouterr()
+    with np.errstate(all="ignore"):
+        code = run(["predict", str(tmp_path / "l.safetensors"), str(tmp_path / "a.png"), "--device", "cpu"])
+    found = capsys.readouterr()
+    assert code == 5 and found.out == "" and "a.png: the network's scores are NaN or Inf" in found.err
