@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivgg import pretrained, weights
+from minivgg import models, pretrained, weights
 from minivgg.cli import run
 from minivgg.train import Predictor
 
@@ -114,6 +115,23 @@ def test_a_grey_network_is_evaluated_on_image_files(place: Path, tmp_path: Path,
     np.savez(tmp_path / "grey.npz", **WRITERS["torchvision"](network("vgg11", num_classes=2, in_channels=1), "vgg11"))
     code, out, err = minivgg(capsys, "evaluate", tmp_path / "grey.npz", place / "images", "--device", "cpu", "--format", "json")
     assert code == 0 and json.loads(out)["count"] == 2, err
+
+
+def test_a_chain_is_evaluated_on_crops(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that is no VGG to the program, the same layers as a chain, has the VGG's loss; its dense form there is none of."""
+    vgg = pretrained.read(place / "torchvision.npz")
+    chain = dataclasses.replace(vgg, model="", layers=models.layers(vgg.build()))
+    pretrained.save(tmp_path / "chain.safetensors", chain)
+    losses = []
+    for file in (place / "torchvision.npz", tmp_path / "chain.safetensors"):
+        code, out, err = minivgg(
+            capsys, "evaluate", file, place / "images", "--device", "cpu", "--format", "json", "-o", tmp_path / file.stem
+        )
+        assert code == 0, err
+        losses.append(json.loads(out)["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    code, _, err = minivgg(capsys, "evaluate", tmp_path / "chain.safetensors", place / "images", "--protocol", "dense")
+    assert code == 2 and "only a VGG" in err
 
 
 def test_an_image_too_long_to_be_rescaled_is_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
