@@ -23,6 +23,7 @@ from .commands import minivgg
 __all__ = ["main", "run"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_PATHS = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.EPERM}  # what asking for a path, rather than reading it, may raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,6 +80,9 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, OSError) and error.errno in _FULL:
         code = 6
         _say(f"error: {error}. Free some space.")
+    elif isinstance(error, OSError) and error.errno in _PATHS and error.filename:
+        code = 2
+        _say(f"error: {error.filename}: {error.strerror}. Check the path and its permissions.")
     else:
         _say("".join(traceback.format_exception(error)).rstrip())
         _say("This is a bug in minivgg: please report it with the lines above.")

@@ -67,8 +67,11 @@ def silent_units(predictor: Predictor, image: Callable[[int], Array], sample: li
 
 
 def _names(predictor: Predictor) -> dict[str, str]:
-    """The path of each ReLU → the paper's name of the layer before it, whose last module is the ReLU's neighbour."""
-    found = {}
+    """The path of each ReLU → the paper's name of the layer before it, whose last module is the ReLU's neighbour; in a chain of other
+    layers its own path."""
+    found = {path: path for path, module in predictor.model.named_modules() if isinstance(module, nn.ReLU)}
+    if predictor.config.model not in models.MODELS:
+        return found
     for layer, paths in models.blocks(predictor.config.model, predictor.config.head).items():
         parent, dot, number = paths[-1].rpartition(".")
         if dot:

@@ -20,6 +20,9 @@ from .views import PROTOCOLS
 
 __all__ = ["fuse", "posteriors"]
 
+_WHOLE = {"dense", "both"}  # protocols that look at whole images
+_CROPS = 8  # that go through a chain at once
+
 
 def posteriors(
     predictor: Predictor,
@@ -36,6 +39,7 @@ def posteriors(
     `scales`: see `scales_for`. `flip`: mirror images, too; by default for all protocols but "center", which with no scales named is
     what training validates with. `memory`: bytes that a network's activations may take, by default half of what is free. No
     more pixels go through at once than in a step of training; a dense image that is larger goes in bands.
+    A chain of layers that is no VGG has the protocols of crops only: "center" and "multi-crop".
     Raises ConfigError for impossible choices, DataError if channels or classes differ or a file is no sound image, NumericalError if
     the network's scores are not finite, OutOfMemoryError if the memory does not suffice for one image.
     """
@@ -45,8 +49,11 @@ def posteriors(
     sight = Sight.of(predictor)
     sides = scales_for(sight, scales)
     mirrored = protocol != "center" if flip is None else flip
-    network = models.dense(predictor.model)
-    pixels, most = room(predictor, network, memory)
+    if isinstance(predictor.model, models.VGG) or protocol in _WHOLE:
+        network = models.dense(predictor.model)
+        pixels, most = room(predictor, network, memory)
+    else:  # a chain of other layers, which sees crops of its own size
+        pixels = _CROPS * sight.size**2
 
     def say(batch: ViewBatch) -> Array:
         """The soft-max of each view's logits, float64 (B, K)."""

@@ -50,6 +50,8 @@ def require_writable(path: Path, dtype: str) -> None:
         raise ConfigError(f"{path}: only .safetensors files have bf16. Take f16 or f32, or another file.")
     if dtype not in {"", "f32"} and suffix == ".onnx":
         raise ConfigError(f"{path}: ONNX files are written in f32, not in {dtype}. Leave --dtype out.")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder. Name a file.")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}. Make it first.")
 

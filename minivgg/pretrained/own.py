@@ -1,10 +1,10 @@
 """This package's own file of a network: a checkpoint (`weights.checkpoint`) whose state describes the network in place of a run.
 
     {"network": {"model": …, "options": {…}, "layers": […], "origin": …, "whole": …, "notes": […]}, "classes": […], "preprocessing": {…},
-     "images": …}
+     "images": …, "split": {"val_split": …, "seed": …}}
 
-"images" tells of the images that a run was trained on, as in its checkpoints, and is left out where it is unknown: the size to which images
-are brought before anything else.
+"images" tells of the images that a run was trained on, as in its checkpoints: the size to which images are brought before anything else.
+"split" tells which of them it held out. Both are left out where they are unknown.
 
 Such a file has the digest of a checkpoint, so that no damaged one is ever believed.
 """
@@ -19,9 +19,12 @@ from .. import data, nn
 from ..errors import CheckpointError
 from ..weights import Checkpoint, save_checkpoint
 from .network import Network
+from .preparing import require_sound
 
 __all__ = ["network_of", "save"]
 
+_SPLIT = ("val_split", "seed")  # of a run's configuration
+_MOST_PIXELS = 50_000_000  # of an image, as in data
 _OPTIONS = ("num_classes", "in_channels", "image_size", "width", "head", "ceil_mode")
 
 
@@ -39,7 +42,9 @@ def save(path: str | Path, network: Network, bfloat16: bool = False) -> None:
         "notes": list(network.notes),
     }
     state = {"network": about, "classes": list(network.classes), "preprocessing": network.transform.to_json()}
-    state |= {key: value for key, value in network.state.items() if key == "images"}
+    config = network.state.get("config")
+    split = {key: config[key] for key in _SPLIT} if config else network.state.get("split")
+    state |= {key: value for key, value in (("images", network.state.get("images")), ("split", split)) if value}
     save_checkpoint(path, Checkpoint(network.arrays, {}, state), bfloat16)
 
 
@@ -48,14 +53,17 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
     state = checkpoint.state
     try:
         classes, transform = tuple(state["classes"]), data.from_json(state["preprocessing"])
-        if "network" in state:
-            about = state["network"]
+        about = state.get("network")
+        channels = about["options"]["in_channels"] if about else state["images"]["shape"][2]
+        _require_images(state, channels)
+        require_sound(transform, channels)
+        if about:
             _check(state, about)
             layers = tuple(nn.Layer.of(layer) for layer in about["layers"])
             return Network(
                 about["model"], about["options"], checkpoint.model, classes, transform,
                 layers, about["origin"], about["whole"], tuple(about["notes"]),
-                {key: state[key] for key in ("images",) if key in state},
+                {key: state[key] for key in ("images", "split") if key in state},
             )  # fmt: skip
         config = state["config"]
         _, _, channels = state["images"]["shape"]
@@ -72,10 +80,32 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
 
 
 def _check(state: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Raise TypeError for values of another type than `save` writes, ValueError for classes that are not as many as the scores."""
-    numbers = [about["options"][key] for key in ("num_classes", "in_channels", "image_size")]
-    texts = [about["model"], about["origin"], *about["notes"], *state["classes"]]
-    if any(type(number) is not int for number in numbers) or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a size is no whole number, or a name no text")
-    if len(state["classes"]) not in {0, about["options"]["num_classes"]}:
-        raise ValueError(f"{len(state['classes'])} names for {about['options']['num_classes']} classes")
+    """Raise TypeError for values of another type than `save` writes, ValueError for another number of classes than the network has."""
+    options, classes, whole = about["options"], state["classes"], about["whole"]
+    numbers = [options[key] for key in ("num_classes", "in_channels", "image_size")]
+    texts = [about["model"], about["origin"], *about["notes"]]
+    flags = [whole, options.get("ceil_mode", False)]
+    if any(type(number) is not int for number in numbers) or not all(map(_printable, texts)):
+        raise TypeError("a size is no whole number, or a name no printable text")
+    if not all(isinstance(flag, bool) for flag in flags) or not isinstance(state.get("split", {}), dict):
+        raise TypeError('"whole" or "ceil_mode" is neither true nor false, or "split" no table')
+    if len(classes) != (options["num_classes"] if whole else 0):
+        raise ValueError(f"{len(classes)} names of classes for {options['num_classes'] if whole else 0} scores")
+
+
+def _require_images(state: Mapping[str, Any], channels: int) -> None:
+    """Raise TypeError or ValueError unless the classes are texts, and the images, if told of, have a size that images can have, and as
+    many channels as the network."""
+    if not isinstance(state["classes"], list) or not all(map(_printable, state["classes"])):
+        raise TypeError("the names of the classes are no list of printable texts")
+    if "images" not in state:
+        return
+    height, width, found = state["images"]["shape"]
+    sized = type(height) is type(width) is int and min(height, width) > 0 and height * width <= _MOST_PIXELS
+    if not (sized or height is width is None) or found != channels or found not in {1, 3}:
+        raise ValueError(f"images cannot be of {height}×{width} pixels with {found} channels")
+
+
+def _printable(text: Any) -> bool:
+    """Whether it is a text that a terminal shows and does not obey."""
+    return isinstance(text, str) and text.isprintable()

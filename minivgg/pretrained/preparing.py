@@ -12,12 +12,16 @@ order of a sum. Subtracting the mean stays outside of the convolution: with zero
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .. import data
 from ..errors import ConfigError, nearest
 
-__all__ = ["PREPARATIONS", "Preparation", "preparation"]
+__all__ = ["PREPARATIONS", "Preparation", "preparation", "require_sound"]
+
+_LARGEST = 7_071  # pixels of a side: its square is the most that an image may have
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,32 @@ def preparation(name: str) -> Preparation:
     if name not in PREPARATIONS:
         raise ConfigError(f'unknown preparation "{name}": {nearest(name, PREPARATIONS)}')
     return PREPARATIONS[name]
+
+
+def require_sound(transform: data.Transform, channels: int) -> None:
+    """Raise ValueError for what a file says of its images' preparation, if it takes memory without bound, other channels than the network
+    has, or numbers that would not stay finite."""
+    largest = max(_integers(transform.to_json()), default=0)
+    if largest > _LARGEST:
+        raise ValueError(f"images cannot be prepared with sizes of {largest:,}; {_LARGEST:,} is the most")
+    for step in _steps(transform):
+        if isinstance(step, data.Normalise):
+            if len(step.mean) != channels:
+                raise ValueError(f"{len(step.mean)} colours are normalised, but the network takes {channels}")
+            if max(map(abs, step.mean)) > 1e6 or min(step.std) < 1e-9:
+                raise ValueError(f"images cannot be normalised by {step.mean} and {step.std}")
+
+
+def _steps(transform: data.Transform) -> Iterator[data.Transform]:
+    for step in transform.steps if isinstance(transform, data.Compose) else ():
+        yield from _steps(step)
+    yield transform
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """All whole numbers in a value of JSON."""
+    if isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _integers(part)
+    elif isinstance(value, int):
+        yield value

@@ -27,6 +27,8 @@ from .told import KEYS, as_told
 
 __all__ = ["read"]
 
+_LARGEST = 4096  # pixels, as of the configuration's image_size
+
 
 def read(
     path: str | Path, prepared: str = "", *, only: str = "", model: str = "", strict: bool = True, image_size: int = 0
@@ -49,8 +51,8 @@ def read(
         preparation(prepared)
     if model:
         models.blocks(model)
-    if only not in {"", "features"} or not (image_size == 0 or 32 <= image_size <= 1 << 20):
-        raise ConfigError(f'only must be "features" and image_size at least 32, if given, but they are {only!r} and {image_size}.')
+    if only not in {"", "features"} or not (image_size == 0 or 32 <= image_size <= _LARGEST):
+        raise ConfigError(f'only must be "features" and image_size in 32..{_LARGEST}, if given, but they are {only!r} and {image_size}.')
     with named(path):
         return _read(path, wishes)
 

@@ -207,4 +207,6 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
     if not right or not holds(value):
         expected = bound if kind == "str" else f"{wanted} {bound}".strip()
         raise ConfigError(f"{field.name} must be {expected or wanted}, but is {value!r}.")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):  # bytes of a path that are no UTF-8
+        raise ConfigError(f"{field.name} must be a text in UTF-8, to be kept with the run, but is {value!r}. Rename the file or folder.")
     return float(value) if kind == "float" else value

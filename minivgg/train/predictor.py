@@ -17,7 +17,7 @@ from ..backend.device import Device
 from ..backend.layout import as_nchw
 from ..backend.precision import as_images, check
 from ..backend.precision import precision as in_precision
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, DataError, NumericalError
 from ..pretrained import Network, read
 from .build import evaluation_loader
 from .config import TrainConfig
@@ -40,6 +40,7 @@ class Predictor:
     device: Device
     images: Any  # what identifies the training images: count, shape, SHA-256
     precision: str = "fp32"  # in which the model computes
+    path: str = ""  # of the file, for messages
 
     @classmethod
     def load(cls, run: str | Path, *, best: bool = False, device: str = "auto", precision: str | None = None) -> Predictor:
@@ -63,13 +64,14 @@ class Predictor:
             model = network.build().to(device=str(place))
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from None
-        return cls(model, network.classes, network.transform, (height, width, channels), config, place, images, chosen)
+        return cls(model, network.classes, network.transform, (height, width, channels), config, place, images, chosen, str(path))
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> list[Any]:
-        """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image."""
+        """For each image file (or the one) the classes' probabilities, float64 (classes,). DataError for a file that is no image,
+        NumericalError for scores that are NaN or Inf."""
         self.require_classes()
         listed = [paths] if isinstance(paths, str | Path) else paths
-        return [ops.softmax(self.scores(self.prepared(path)), axis=1)[0] for path in listed]
+        return [ops.softmax(_finite(self.scores(self.prepared(path)), path), axis=1)[0] for path in listed]
 
     def prepared(self, path: str | Path) -> Any:
         """An image file as the network sees it: float32 (1, H, W, C). Raises DataError for a file that is no image."""
@@ -78,7 +80,10 @@ class Predictor:
             image = data.decode(path, channels, self.transform.least)
         else:
             image = data.read_image(path, channels, (height, width))
-        return self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))
+        try:
+            return self.transform(image[None], data.Draws(0, 0, np.zeros(1, np.int64), training=False))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
 
     def scores(self, images: Any, network: Callable[[Tensor], Any] | None = None) -> Any:
         """images float32 (B, H, W, C), preprocessed → the model's logits, float64 (B, classes), on the host; or what another `network`
@@ -99,8 +104,8 @@ class Predictor:
         """Raise CheckpointError for a network without a classifier."""
         if not self.classes:
             raise CheckpointError(
-                "the file has a network's features only, no classifier, so it knows no classes. "
-                "Train one on them: minivgg train DATA --weights FILE."
+                f"{self.path or 'the network'}: has no classifier with a score of each class, only features or a map of scores. "
+                "Train a classifier on a VGG's features: minivgg train DATA --weights FILE."
             )
 
     def require_channels(self, dataset: data.LabelledImages) -> None:
@@ -130,11 +135,20 @@ class Predictor:
 
 
 def _config(network: Network, path: Path) -> TrainConfig:
-    """The configuration of a run's checkpoint; of another file's network one with its model, head and sizes."""
+    """The configuration of a run's checkpoint; of another file's network one with its model, head, sizes and colours, and with the split
+    of the run that it is from."""
     if "config" in network.state:
         return TrainConfig.of(network.state["config"], source=str(path))
     sizes = {key: value for key, value in network.options.items() if key in {"image_size", "width", "head"}}
+    sizes |= {**network.state.get("split", {}), "grey": network.options["in_channels"] == 1}
     return TrainConfig.of({"model": network.model or "chain", **sizes}, source=str(path))
+
+
+def _finite(scores: Any, path: str | Path) -> Any:
+    """The scores, if they are numbers."""
+    if not np.isfinite(scores).all():
+        raise NumericalError(f"{path}: the network's scores are NaN or Inf, so they say nothing of it. Use other weights.")
+    return scores
 
 
 def _some(names: Sequence[str]) -> str:

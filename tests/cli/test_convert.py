@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivgg import pretrained, weights
+from minivgg import models, pretrained, weights
 from minivgg.cli import run
 from minivgg.train import Predictor
 
@@ -91,6 +92,55 @@ def test_a_run_becomes_a_file_of_weights(tmp_path: Path, capsys: pytest.CaptureF
     assert code == 2 and "IN itself" in err
 
 
+def test_the_images_that_a_run_held_out_are_known_of_its_converted_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """evaluate on the images of the run takes those that it held out, by its own share and seed, and not others that it learnt from."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x_train=rng.integers(0, 256, (40, 28, 28), np.uint8), y_train=np.arange(40) % 2)
+    split = ["--val-split", "0.5", "--seed", "7"]
+    assert minivgg(capsys, "train", tmp_path / "d.npz", *TINY, *split, "--out", tmp_path / "runs")[0] == 0
+    (trained,) = (tmp_path / "runs").iterdir()
+    assert minivgg(capsys, "convert", trained, tmp_path / "w.safetensors")[0] == 0
+    assert minivgg(capsys, "convert", tmp_path / "w.safetensors", tmp_path / "again.safetensors", "--dtype", "f64")[0] == 0
+    found = [
+        minivgg(capsys, "evaluate", file, tmp_path / "d.npz", "--device", "cpu", "--format", "json")
+        for file in (trained, tmp_path / "w.safetensors", tmp_path / "again.safetensors")
+    ]
+    answers = [json.loads(out) for _, out, _ in found]
+    assert [answer["count"] for answer in answers] == [20, 20, 20]
+    assert [answer["loss"] for answer in answers] == pytest.approx([answers[0]["loss"]] * 3, rel=1e-6)
+
+
+def test_a_grey_network_is_evaluated_on_image_files(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A foreign file of a network of grey images reads a folder of images with one channel."""
+    np.savez(tmp_path / "grey.npz", **WRITERS["torchvision"](network("vgg11", num_classes=2, in_channels=1), "vgg11"))
+    code, out, err = minivgg(capsys, "evaluate", tmp_path / "grey.npz", place / "images", "--device", "cpu", "--format", "json")
+    assert code == 0 and json.loads(out)["count"] == 2, err
+
+
+def test_a_chain_is_evaluated_on_crops(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that is no VGG to the program, the same layers as a chain, has the VGG's loss; its dense form there is none of."""
+    vgg = pretrained.read(place / "torchvision.npz")
+    chain = dataclasses.replace(vgg, model="", layers=models.layers(vgg.build()))
+    pretrained.save(tmp_path / "chain.safetensors", chain)
+    losses = []
+    for file in (place / "torchvision.npz", tmp_path / "chain.safetensors"):
+        code, out, err = minivgg(
+            capsys, "evaluate", file, place / "images", "--device", "cpu", "--format", "json", "-o", tmp_path / file.stem
+        )
+        assert code == 0, err
+        losses.append(json.loads(out)["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    code, _, err = minivgg(capsys, "evaluate", tmp_path / "chain.safetensors", place / "images", "--protocol", "dense")
+    assert code == 2 and "only a VGG" in err
+
+
+def test_an_image_too_long_to_be_rescaled_is_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several images the one that cannot be prepared is told by its path."""
+    Image.new("RGB", (40_000, 1)).save(tmp_path / "long.png")
+    code, _, err = minivgg(capsys, "predict", place / "torchvision.npz", place / "a.png", tmp_path / "long.png", "--device", "cpu")
+    assert code == 3 and err.startswith(f"error: {tmp_path / 'long.png'}: ")
+
+
 @pytest.mark.parametrize(("dtype", "bound"), [("f32", 0), ("f64", 0), ("f16", 2**-11), ("bf16", 2**-8)])
 def test_types_of_numbers(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str, bound: float) -> None:
     """Each number is within half a unit in the last place of what it was, in .safetensors and, but for bf16, in .npz; the file can be
@@ -117,7 +167,7 @@ def test_features_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert code == 0 and "features alone, images 3×96×96" in out and "left over: pre_logits.fc1.weight" in out
     assert all(name.startswith("features") for name in weights.load(tmp_path / "f.safetensors"))
     code, _, err = minivgg(capsys, "predict", tmp_path / "f.safetensors", place / "a.png", "--device", "cpu")
-    assert code == 4 and "no classifier" in err and "Traceback" not in err
+    assert code == 4 and "no classifier" in err and err.startswith(f"error: {tmp_path / 'f.safetensors'}: ") and "Traceback" not in err
 
 
 def test_onnx_and_back(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,14 +189,17 @@ def test_refusals_write_nothing(place: Path, tmp_path: Path, capsys: pytest.Capt
     np.savez(tmp_path / "broken.npz", **broken)
     large = {**np.load(place / "torchvision.npz"), "features.0.bias": np.full(4, 1e6, np.float32)}
     np.savez(tmp_path / "large.npz", **large)
-    good, out = place / "torchvision.npz", tmp_path / "out.safetensors"
+    good, out, folder = place / "torchvision.npz", tmp_path / "out.safetensors", tmp_path / "folder.npz"
+    folder.mkdir()
     cases = [
         (2, "Valid: .npz, .onnx, .safetensors", [good, tmp_path / "out.pth"]),
         (2, "IN itself", [good, good]),
         (2, "no folder", [good, tmp_path / "none" / "out.npz"]),
+        (2, "is a folder", [good, folder]),
         (2, "did you mean", [good, out, "--dtype", "f33"]),
         (2, "caffe, torchvision, unit", [good, out, "--prepared", "imagenet"]),
         (2, "vgg11", [good, out, "--model", "vgg12"]),
+        (2, "32..4096", [good, out, "--only", "features", "--image-size", "5000"]),
         (2, "64 to 95", [good, out, "--image-size", "224"]),
         (4, "--no-strict", [tmp_path / "broken.npz", out]),
         (4, "features.0.bias as f16", [tmp_path / "large.npz", out, "--dtype", "f16"]),

@@ -167,7 +167,8 @@ def test_a_file_of_our_own_tells_its_preprocessing_and_classes() -> None:
     taken = as_told(network_read, found, "a.onnx", "")
     assert taken.transform == told and taken.classes == tuple(names)
     assert as_told(network_read, found, "a.onnx", "unit").transform == network_read.transform
-    assert as_told(network_read, {"classes": '{"0": "cat"}'}, "a.onnx", "").classes == network_read.classes
+    for strange in ('{"0": "cat"}', json.dumps(["\x1b[31m", *names[1:]])):
+        assert as_told(network_read, {"classes": strange}, "a.onnx", "").classes == network_read.classes
     for text in ("", "[" * 5000, '{"name": "melt"}', "3"):
         with pytest.raises(CheckpointError, match=r"^a\.onnx: its metadata"):
             as_told(network_read, {"minivgg.preprocessing": text}, "a.onnx", "")
