@@ -6,8 +6,9 @@ No weights are fetched: each network is drawn at random at its full size, batch 
 in both formats and by safetensors. Each file is read by `weights.load`, compared with torchvision's arrays bit by bit, and put into
 `models.build(NETWORK)`. Then images go through both networks. An error is max|a − b| / max|b|, a ours and b torchvision's. Dropout is off
 on both sides; "train" is batch normalisation by the batch's own statistics, "gradient" that of all parameters of Σ y·v, with random v.
-"itself" is torchvision's float32 against its own float64: where that is as large, it is rounding, which batch statistics
-magnify layer by layer. At last our state_dict goes into torchvision's network by safetensors, strictly, and gives the same outputs bit by bit.
+"itself" is torchvision's float32 against its own float64: batch statistics magnify rounding layer by layer, and an error in float32
+up to twice that is allowed. At last our state_dict goes into torchvision's network by safetensors, strictly, and gives the same
+outputs bit by bit.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ def rounding(theirs: Any, x: np.ndarray) -> float:
         return error(copy.deepcopy(theirs)(torch.from_numpy(x)).numpy(), exact)
 
 
-def report(name: str, form: str, dtype: str, pixels: int, mode: str, value: float) -> bool:
-    """A line of the table. Whether the error is within its bound."""
-    good = value <= BOUNDS[dtype, mode]
+def report(name: str, form: str, dtype: str, pixels: int, mode: str, value: float, allowed: float = 0.0) -> bool:
+    """A line of the table. Whether the error is within its bound, or within `allowed`."""
+    good = value <= max(BOUNDS[dtype, mode], allowed)
     print(f"{name:9} {form:12} {dtype:8} {pixels:6} {mode:9} {value:8.1e}{'' if good else '  too large'}", flush=True)
     return good
 
@@ -100,9 +101,10 @@ def outputs(name: str, form: str, ours: Any, theirs: Any, images: dict[int, np.n
     for pixels, x in images.items():
         with mv.no_grad(), torch.no_grad():
             y, z = ours(x.astype(dtype)), theirs(torch.from_numpy(x.astype(dtype)))
-        good &= report(name, form, dtype, pixels, mode, error(y.data if isinstance(y, mv.Tensor) else y, z))
-        if (dtype, mode) == ("float32", "train"):
-            print(f"{name:9} {'itself':12} {dtype:8} {pixels:6} {mode:9} {rounding(theirs, x):8.1e}", flush=True)
+        own = rounding(theirs, x) if (dtype, mode) == ("float32", "train") else 0.0
+        good &= report(name, form, dtype, pixels, mode, error(y.data if isinstance(y, mv.Tensor) else y, z), 2 * own)
+        if own:
+            print(f"{name:9} {'itself':12} {dtype:8} {pixels:6} {mode:9} {own:8.1e}", flush=True)
     return good
 
 
