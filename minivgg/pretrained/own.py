@@ -54,7 +54,7 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
     try:
         classes, transform = tuple(state["classes"]), data.from_json(state["preprocessing"])
         about = state.get("network")
-        channels = about["options"]["in_channels"] if about else state["images"]["shape"][2]
+        _, _, channels = (0, 0, about["options"]["in_channels"]) if about else state["images"]["shape"]
         _require_images(state, channels)
         require_sound(transform, channels)
         if about:
@@ -66,7 +66,6 @@ def network_of(checkpoint: Checkpoint, path: str) -> Network:
                 {key: state[key] for key in ("images", "split") if key in state},
             )  # fmt: skip
         config = state["config"]
-        _, _, channels = state["images"]["shape"]
         if not isinstance(config["model"], str):
             raise TypeError("the model's name is no text")
         options = {

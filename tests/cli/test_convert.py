@@ -120,7 +120,9 @@ def test_a_grey_network_is_evaluated_on_image_files(place: Path, tmp_path: Path,
 def test_a_chain_is_evaluated_on_crops(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that is no VGG to the program, the same layers as a chain, has the VGG's loss; its dense form there is none of."""
     vgg = pretrained.read(place / "torchvision.npz")
-    chain = dataclasses.replace(vgg, model="", layers=models.layers(vgg.build()))
+    layers = tuple(dataclasses.replace(layer, name=layer.name.replace(".", "_")) for layer in models.layers(vgg.build()))
+    arrays = {"_".join(name.rsplit(".", 1)[0].split(".")) + f".{name.rsplit('.', 1)[1]}": array for name, array in vgg.arrays.items()}
+    chain = dataclasses.replace(vgg, model="", layers=layers, arrays=arrays)
     pretrained.save(tmp_path / "chain.safetensors", chain)
     losses = []
     for file in (place / "torchvision.npz", tmp_path / "chain.safetensors"):
