@@ -33,7 +33,7 @@ from minivgg.evaluation.features import features_of_parts
 from minivgg.evaluation.posteriors import posteriors
 from minivgg.evaluation.scores import score
 from minivgg.evaluation.transfer import transfer
-from minivgg.train import Predictor, TrainConfig, read_config_file, train
+from minivgg.train import Predictor, TrainConfig, configured, read_config_file, train
 
 CONFIG = Path(__file__).with_suffix(".toml")
 FEATURES = (("features.23", "block 4", 64), ("features.30", "block 5", 64), ("features.23", "block 4", 96))
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         for layer, name, pixels in FEATURES:
             linear(weights, photographs, layer, name, pixels)
     if flags.rows != "linear":
-        tuned(TrainConfig.of(read_config_file(flags.config), {"data": str(photographs), "weights": str(weights)}))
+        tuned(configured(read_config_file(flags.config), {"data": str(photographs), "weights": str(weights)}))
 
 
 def linear(weights: Path, photographs: Path, layer: str, name: str, pixels: int) -> None:

@@ -36,7 +36,7 @@ def command(data: str | None, output: str, count: int, epoch: int, evaluation: b
     require_named({"DATA": data, "--output": output, "--config": file})
     given = {key: value for key, value in {"data": data, **flags}.items() if value is not None}
     layers = [train.read_config_file(file)] if file else []
-    config = train.TrainConfig.of(*layers, given, source="the command line")
+    config = train.configured(*layers, given, source="the command line")
     require_outside("--output", output, config.data)
     picture, done = train.contact_sheet(config, count, epoch - 1, evaluation)
     write_atomically(output, picture)

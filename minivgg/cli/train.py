@@ -84,7 +84,7 @@ def command(data: str | None, file: str | None, resume: str | None, **flags: Any
         path = Path(resume)
         begun = PlanFolder(path) if PlanFolder.is_one(path) else train.find_run(path)
         layers.insert(0, begun.config().mapping())
-    config = TrainConfig.of(*layers, given, source="the command line")
+    config = train.configured(*layers, given, source="the command line")
     if find_lr:
         if plot:
             train.require_plot(plot)

@@ -7,6 +7,7 @@ from .benchmark import StepCost, measure
 from .build import Job, build_job
 from .config import TrainConfig
 from .config_file import config_toml, read_config_file
+from .configured import configured
 from .contact_sheet import contact_sheet
 from .convolutions import explain
 from .dry_run import dry_run
@@ -48,6 +49,7 @@ __all__ = [
     "Trainer",
     "build_job",
     "config_toml",
+    "configured",
     "contact_sheet",
     "dry_run",
     "evaluate",

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..errors import ConfigError, nearest
 from . import rules
-from .pretrained_weights import file_defaults
 from .recipes import recipe_defaults
 
 __all__ = ["NOT_IN_CHECKPOINTS", "TrainConfig"]
@@ -151,13 +150,13 @@ class TrainConfig:
 
     @classmethod
     def of(cls, *layers: Mapping[str, Any], source: str = "the configuration") -> TrainConfig:
-        """The defaults, those of the recipe that a mapping names, those of the file that `weights` names, and then each mapping in turn:
-        first a configuration file's, then the flags'.
+        """The defaults, those of the recipe that a mapping names, and then each mapping in turn: first a configuration file's, then the
+        flags'.
 
-        Only so is a recipe applied, and a file of weights asked: TrainConfig(recipe="paper") has the other keys' own defaults.
+        Only so is a recipe applied: TrainConfig(recipe="paper") has the other keys' own defaults. `configured` also asks the file of
+        `weights`.
 
-        Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown; CheckpointError for a file of weights
-        that is missing, damaged, or of no VGG.
+        Raises ConfigError, naming `source` and the nearest valid key, for a key that is unknown.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         merged: dict[str, Any] = {}
@@ -166,7 +165,6 @@ class TrainConfig:
                 if key not in names:
                     raise ConfigError(f'{source} has no key "{key}": {nearest(str(key), names)}')
             merged.update(layer)
-        merged = {**file_defaults(merged), **merged}
         return cls(**{**recipe_defaults(merged), **merged})
 
     @property

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import CheckpointError, ConfigError
-
-if TYPE_CHECKING:
-    from ..pretrained import Network
-    from .config import TrainConfig
+from ..pretrained import Network, read
+from .config import TrainConfig
+from .plan_folder import trained
 
 __all__ = ["file_defaults", "take_pretrained"]
 
@@ -69,12 +68,8 @@ def take_pretrained(model: Any, config: TrainConfig, classes: tuple[str, ...]) -
 
 def _read(weights: str) -> tuple[Network, Path]:
     """The network, and the file that it is in."""
-    from ..pretrained import read  # here: a command's help should not wait for NumPy
-
     path = Path(weights)
     if path.is_dir():
-        from .plan_folder import trained
-
         path = trained(path).checkpoint()
     network = read(path)
     if not network.model:

@@ -13,7 +13,18 @@ from minivgg import data, models, nn, ops, pretrained
 from minivgg.autograd import mode
 from minivgg.autograd.core import Tensor
 from minivgg.errors import CheckpointError, ConfigError
-from minivgg.train import TrainConfig, build_job, config_toml, dry_run, find_lr, load_checkpoint, read_config_file, throughput, train
+from minivgg.train import (
+    TrainConfig,
+    build_job,
+    config_toml,
+    configured,
+    dry_run,
+    find_lr,
+    load_checkpoint,
+    read_config_file,
+    throughput,
+    train,
+)
 
 from .conftest import stripes
 from .stopping import At, CrashError, crash
@@ -46,7 +57,7 @@ def tune(teacher, two, tmp_path):
 
     def make(**changes):
         given = {"data": two, "weights": str(teacher), "out": str(tmp_path / "runs"), "epochs": 2, "batch_size": 16, "device": "cpu"}
-        return TrainConfig.of({**given, "checkpoint_every": 1, "mirror": False, **changes})
+        return configured({**given, "checkpoint_every": 1, "mirror": False, **changes})
 
     return make
 
@@ -211,7 +222,7 @@ def test_defaults_are_the_files(tune, tmp_path):
     """Network, width, head, size and colours are the file's unless they are given; without batch norm the rate is a tenth. config.toml
     says them all, and asks no file."""
     own_file(file := tmp_path / "w.safetensors", name="vgg13", ceil_mode=True)
-    config = TrainConfig.of({"weights": str(file), "head": "linear"})
+    config = configured({"weights": str(file), "head": "linear"})
     assert (config.model, config.width, config.head, config.image_size, config.ceil_mode) == ("vgg13", 1 / 32, "linear", 32, True)
     assert (config.normalise, config.lr) == ("0.5,0.4,0.3/0.2,0.25,0.3", 0.01)
     assert tune().lr == 0.1 and tune(head="paper", lr=1).lr == 1  # with batch norm the recipe's own holds
