@@ -33,6 +33,7 @@ OPTIMIZER = "optimizer."  # arrays whose names begin so belong to the optimiser
 
 _KEY = "minivgg"
 _FORMAT = 1
+_MARKS = ('"digest":"', '"state":{', '"preprocessing":{')  # of a checkpoint's JSON
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def is_checkpoint(metadata: Mapping[str, str]) -> bool:
     """Whether a safetensors file with this metadata is, or was before it was damaged, a checkpoint: one of another name still is."""
-    return _KEY in metadata or any('"digest":"' in value or '"state":{' in value for value in metadata.values())
+    written = "\n".join([*metadata, *metadata.values()])  # quotes that are moved make a part of the value one of the key
+    return _KEY in metadata or any(mark in written for mark in _MARKS)
 
 
 def verified(arrays: Mapping[str, Any], metadata: Mapping[str, str], path: str) -> Checkpoint:

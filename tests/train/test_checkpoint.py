@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from minivgg.errors import CheckpointError
 from minivgg.train import Checkpoint, load_checkpoint, save_checkpoint
-from minivgg.weights import read_safetensors, safetensors_bytes
+from minivgg.weights import load, read_safetensors, safetensors_bytes
 
 
 def example():
@@ -92,3 +92,15 @@ def test_foreign_files_are_refused(tmp_path, metadata, reason):
     path.write_bytes(save({"w": np.ones(2)}, metadata))
     with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("cut", [0, 5, -5])
+def test_a_checkpoint_under_a_damaged_name_is_no_foreign_file(tmp_path, cut):
+    """Damage to the metadata's one key, part of the value moved into it, too, does not make it a file without a digest to compare."""
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, example())
+    arrays, metadata = read_safetensors(io.BytesIO(path.read_bytes()), "c")
+    written = metadata["minivgg"]
+    path.write_bytes(safetensors_bytes(arrays, {"min" + written[:cut]: written[cut:]}))
+    with pytest.raises(CheckpointError):
+        load(path)
