@@ -34,6 +34,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "AdaptiveAvgPool2d": lambda: nn.AdaptiveAvgPool2d((2, 3)),
     "ReLU": nn.ReLU,
     "Flatten": nn.Flatten,
+    "Flatten, channels last": lambda: nn.Flatten(channels_last=True),
+    "Affine": lambda: nn.Affine(4),
     "Dropout": lambda: nn.Dropout(0.3),
     "convolution and rectifier as one": lambda: nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()),
     "batch norm and rectifier as one": lambda: nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5)),
