@@ -81,8 +81,10 @@ def _inside(file: BinaryIO, path: str) -> tuple[int, int, int]:
 
 def _read(file: BinaryIO, path: str, span: tuple[int, int]) -> tuple[dict[str, Any], dict[str, str]]:
     found, labels = read_hdf5(file, path, 2 * span[1] + _SLACK, lambda names: not _PASSED & set(names), span)
-    if any(names[0] == "model_weights" for names in found):
-        found = {names[1:]: array for names, array in found.items() if names[0] == "model_weights"}
+    if any(names[:1] == ("model_weights",) for names in found):
+        found = {names[1:]: array for names, array in found.items() if names[:1] == ("model_weights",)}
+    if () in found:
+        raise CheckpointError(f"{path}: has an array where Keras has a group of layers. The file is damaged or foreign.")
     if found and all(names[0] == "data" and len(names) == 3 and names[2].isdecimal() for names in found):
         raise CheckpointError(f"{path}: is a snapshot of Caffe in HDF5, not of Keras. Have Caffe write it as a .caffemodel.")
     numbered: dict[Names, list[Names]] = {}  # the group of variables that have no names → they

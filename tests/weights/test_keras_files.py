@@ -13,7 +13,8 @@ import pytest
 from minivgg import weights
 from minivgg.errors import CheckpointError
 
-from .sample_keras import arrays, compressed, hdf5, keras_1, keras_2, keras_3, zipped
+from .mutations import mutated
+from .sample_keras import arrays, compressed, hdf5, keras_1, keras_2, keras_3, samples, zipped
 
 
 def load(tmp_path, content, suffix=".h5"):
@@ -169,6 +170,8 @@ REFUSED = {
     "a bomb": (hdf5({"w": np.zeros((4096, 1024), "f4")}, compression="gzip"), "too many for a file of"),
     "a name of two lines": (hdf5({"a\nb": np.ones(2, "f4")}), "a name in the root"),
     "Caffe's": (hdf5({"data/conv1_1/0": np.ones((4, 3, 3, 3), "f4")}), "snapshot of Caffe"),
+    "an array for the layers": (hdf5({"model_weights": np.ones(2, "f4")}), "an array where Keras has a group"),
+    "an array for the whole": (mutated([*samples().values()], 77, 33667), "an array where Keras has a group"),
     "twice": (hdf5({"a/x/kernel:0": np.ones(2, "f4"), "b/x/kernel:0": np.ones(2, "f4")}), "x/kernel occurs twice"),
 }
 
