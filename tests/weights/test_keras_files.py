@@ -14,6 +14,7 @@ from minivgg import weights
 from minivgg.errors import CheckpointError
 
 from .mutations import mutated
+from .refusal import require_refusal
 from .sample_keras import arrays, compressed, hdf5, keras_1, keras_2, keras_3, samples, zipped
 
 
@@ -180,9 +181,7 @@ REFUSED = {
 def test_what_is_not_read_is_refused(tmp_path, name):
     """Each kind of damage, and each way out of the file: CheckpointError, one line with the path and the reason."""
     content, reason = REFUSED[name]
-    with pytest.raises(CheckpointError, match=reason) as caught:
-        load(tmp_path, content)
-    assert str(caught.value).startswith(str(tmp_path / "a.h5")) and "\n" not in str(caught.value)
+    require_refusal(load, tmp_path, content, reason, "a.h5")
 
 
 def test_damaged_zips_are_refused(tmp_path):

@@ -217,7 +217,6 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         write(layer("relu"), {}, (3, 5, 5))
 
 
-@pytest.mark.skipif(not hasattr(mv.weights.onnx, "read_graph"), reason="minivgg.weights.onnx does not read graphs in this version")
 @pytest.mark.parametrize("name", ["vgg11_lrn", "vgg13_bn", "vgg16_1x1"])
 def test_what_is_written_can_be_read(name: str) -> None:
     """The reader gives a chain that computes the same scores, normalising included, and tells sizes, classes and the soft-max."""

@@ -27,7 +27,7 @@ from ...errors import ConfigError, ShapeError
 from ...nn import Layer
 from ...ops.windows import Geometry, geometry
 
-__all__ = ["IMAGES", "Chain", "Node", "Shape", "chain"]
+__all__ = ["IMAGES", "Node", "Nodes", "Shape", "chain"]
 
 IMAGES = "images"
 
@@ -48,7 +48,7 @@ class Node:
 
 
 @dataclass
-class Chain:
+class Nodes:
     """Nodes in order, the constants that they name, and the shape of what the last one gives."""
 
     arrays: Mapping[str, Array]
@@ -87,13 +87,13 @@ class Chain:
         self.nodes[-1] = replace(self.nodes[-1], output=name)
 
 
-def chain(layers: Iterable[Layer], arrays: Mapping[str, Array], shape: Shape, mean: Array | None = None, std: Array | None = None) -> Chain:
+def chain(layers: Iterable[Layer], arrays: Mapping[str, Array], shape: Shape, mean: Array | None = None, std: Array | None = None) -> Nodes:
     """The nodes of `layers` for images of `shape` (C, H, W), H or W None for any. Before them, with `mean` and `std` (C,), come
     (images − mean) / std.
 
     Raises ConfigError, with the layer's name, for sizes that do not fit, or a layer that ONNX does not have in that form.
     """
-    made = Chain(arrays, shape)
+    made = Nodes(arrays, shape)
     if mean is not None and std is not None:
         made.put("Sub", "preparation.subtract", made.constant("preparation.mean", mean.reshape((-1, 1, 1))))
         made.put("Div", "preparation.divide", made.constant("preparation.std", std.reshape((-1, 1, 1))))
@@ -112,7 +112,7 @@ def _key(layer: Layer, part: str) -> str:
     return f"{layer.name}.{part}" if layer.name else part
 
 
-def _map(made: Chain, layer: Layer, channels: int | None = None) -> tuple[int | None, int | None]:
+def _map(made: Nodes, layer: Layer, channels: int | None = None) -> tuple[int | None, int | None]:
     """Height and width of the map that `layer` is given, which must have so many channels."""
     if len(made.shape) != 3 or channels not in {None, made.shape[0]}:
         wanted = "a map" if channels is None else f"a map of {channels} channels"
@@ -124,7 +124,7 @@ def _shown(shape: Shape) -> str:
     return "×".join("?" if size is None else str(size) for size in shape) + (" features" if len(shape) == 1 else "")
 
 
-def _slide(made: Chain, layer: Layer, windows: Geometry, channels: int | None) -> None:
+def _slide(made: Nodes, layer: Layer, windows: Geometry, channels: int | None) -> None:
     """Set the shape behind windows that slide over a map."""
     height, width = made.shape[1:]
     try:
@@ -138,7 +138,7 @@ def _windows(windows: Geometry) -> dict[str, Any]:
     return {"kernel_shape": windows.kernel, "strides": windows.stride, "pads": windows.padding * 2}
 
 
-def _conv2d(made: Chain, layer: Layer) -> None:
+def _conv2d(made: Nodes, layer: Layer) -> None:
     filters, inputs, *kernel = made.array(layer, "weight").shape
     groups = layer.options.get("groups", 1)
     _map(made, layer, inputs * groups)
@@ -148,7 +148,7 @@ def _conv2d(made: Chain, layer: Layer) -> None:
     made.put("Conv", layer.name or "conv2d", *constants, **_windows(windows), dilations=windows.dilation, group=groups)
 
 
-def _linear(made: Chain, layer: Layer) -> None:
+def _linear(made: Nodes, layer: Layer) -> None:
     outputs, inputs = made.array(layer, "weight").shape
     if made.shape != (inputs,):
         raise ConfigError(
@@ -159,31 +159,31 @@ def _linear(made: Chain, layer: Layer) -> None:
     made.put("Gemm", layer.name or "linear", *made.parts(layer, "weight", "bias"), transB=1)
 
 
-def _channels(made: Chain, layer: Layer) -> int:
+def _channels(made: Nodes, layer: Layer) -> int:
     (channels,) = made.array(layer, "weight").shape
     if made.shape[0] != channels:
         raise ConfigError(f"layer {_title(layer)} ({layer.kind}) has {channels} channels, but is given {_shown(made.shape)}.")
     return int(channels)
 
 
-def _batch_norm(made: Chain, layer: Layer) -> None:
+def _batch_norm(made: Nodes, layer: Layer) -> None:
     _channels(made, layer)
     constants = made.parts(layer, "weight", "bias", "running_mean", "running_var")
     made.put("BatchNormalization", layer.name or "batch_norm", *constants, epsilon=float(layer.options.get("eps", 1e-5)))
 
 
-def _affine(made: Chain, layer: Layer) -> None:
+def _affine(made: Nodes, layer: Layer) -> None:
     shape = (_channels(made, layer),) + (1,) * (len(made.shape) - 1)
     for operator, part in (("Mul", "weight"), ("Add", "bias")):
         array = made.array(layer, part).reshape(shape)
         made.put(operator, f"{_title(layer)}.{operator.lower()}", made.constant(_key(layer, part), array))
 
 
-def _relu(made: Chain, layer: Layer) -> None:
+def _relu(made: Nodes, layer: Layer) -> None:
     made.put("Relu", layer.name or "relu")
 
 
-def _max_pool(made: Chain, layer: Layer) -> None:
+def _max_pool(made: Nodes, layer: Layer) -> None:
     _map(made, layer)
     options = layer.options
     size = options.get("kernel_size", 2)
@@ -211,7 +211,7 @@ def _same_ceiling(windows: Geometry, axis: int, size: int | None, count: int | N
     return size is not None and count == -(-(size + 2 * padding - kernel) // stride) + 1
 
 
-def _adaptive_avg_pool(made: Chain, layer: Layer) -> None:
+def _adaptive_avg_pool(made: Nodes, layer: Layer) -> None:
     size = layer.options["output_size"]
     cells = (size, size) if isinstance(size, int) else tuple(size)
     height, width = _map(made, layer)
@@ -231,7 +231,7 @@ def _adaptive_avg_pool(made: Chain, layer: Layer) -> None:
     made.shape = (channels, *cells)
 
 
-def _lrn(made: Chain, layer: Layer) -> None:
+def _lrn(made: Nodes, layer: Layer) -> None:
     options = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0, "alpha_over_n": False, **layer.options}
     _map(made, layer)
     size = int(options["size"])
@@ -241,7 +241,7 @@ def _lrn(made: Chain, layer: Layer) -> None:
     made.put("LRN", layer.name or "lrn", size=size, alpha=float(alpha), beta=float(options["beta"]), bias=float(options["k"]))
 
 
-def _flatten(made: Chain, layer: Layer) -> None:
+def _flatten(made: Nodes, layer: Layer) -> None:
     sizes = [size for size in made.shape if size is not None]
     if len(sizes) < len(made.shape):
         raise ConfigError(
@@ -255,11 +255,11 @@ def _flatten(made: Chain, layer: Layer) -> None:
     made.shape = (math.prod(sizes),)
 
 
-def _dropout(made: Chain, layer: Layer) -> None:
+def _dropout(made: Nodes, layer: Layer) -> None:
     del made, layer
 
 
-_LAYERS: dict[str, Callable[[Chain, Layer], None]] = {
+_LAYERS: dict[str, Callable[[Nodes, Layer], None]] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "batch_norm": _batch_norm,

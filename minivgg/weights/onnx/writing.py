@@ -21,7 +21,7 @@ from ... import __version__
 from ...backend.arrays import Array, to_numpy
 from ...errors import ConfigError
 from ...nn import Layer
-from .nodes import IMAGES, Chain, Node, Shape, chain
+from .nodes import IMAGES, Node, Nodes, Shape, chain
 
 __all__ = ["OPSET", "Dimension", "Written", "write"]
 
@@ -94,7 +94,7 @@ def _package() -> Any:
 
 
 def _serialised(
-    made: Chain, given: tuple[Dimension, ...], name: str, gives: tuple[Dimension, ...], description: str, metadata: Mapping[str, str]
+    made: Nodes, given: tuple[Dimension, ...], name: str, gives: tuple[Dimension, ...], description: str, metadata: Mapping[str, str]
 ) -> bytes:
     """The file's bytes, checked."""
     onnx = _package()
